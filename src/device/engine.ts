@@ -1,0 +1,50 @@
+/**
+ * What an engine is: memory, compilation and launch for one kind of processor. It knows kernels and bytes; tensors,
+ * shapes and gradients are above it. CPU engines finish a launch before they return; queued engines may not, and say so
+ * with `host: false` (their memory is read asynchronously).
+ */
+import type { Kernel } from "../kernel/ir.js";
+
+/** A run of device memory. Engines extend it with what they need to find it. */
+export abstract class Buffer {
+  /** Counts in-place writes, so that autograd can tell that a saved value was changed. */
+  version = 0;
+  /** Some `.grad` owns it: another may not take it without a copy. */
+  claimed = false;
+  /** Where early release returns it to. */
+  engine: Engine | null = null;
+  constructor(readonly bytes: number) {}
+}
+
+/** A compiled kernel, made and understood by one engine. */
+export interface Executable {
+  readonly kernel: Kernel;
+}
+
+export interface Engine {
+  readonly name: "native" | "wasm" | "webgpu" | "cuda";
+  /** True where `view` works: the memory is in this process and launches finish before they return. */
+  readonly host: boolean;
+  /** Uninitialised memory. Alignment is 64 bytes. */
+  alloc(bytes: number): Buffer;
+  /** Early release: the caller promises that nobody will use the buffer again. Never required for memory to be reclaimed. */
+  free(buffer: Buffer): void;
+  /** The bytes themselves; valid until the next call of `alloc` or `launch`. Only where `host`. */
+  view(buffer: Buffer): Uint8Array;
+  compile(kernel: Kernel): Executable;
+  /**
+   * Runs a kernel over `units` (see LoopKernel). `offsets` are in elements, one for each buffer; `params` is what follows the
+   * addresses in the argument block, of which `count` numbers count. `work` estimates the scalar operations in all,
+   * for the engine to decide how many threads pay.
+   */
+  launch(
+    executable: Executable,
+    buffers: readonly Buffer[],
+    offsets: readonly number[],
+    params: Float64Array,
+    count: number,
+    units: number,
+    work: number,
+  ): void;
+  threads: number;
+}

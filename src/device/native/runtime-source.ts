@@ -1,0 +1,142 @@
+/**
+ * The one hand-written C file of the native engine: it loads compiled kernels and runs them on a small thread pool.
+ * Workers spin for a moment after a launch, since the next one is usually microseconds away, and then sleep.
+ */
+export const runtimeSource = `#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <stdint.h>
+
+typedef void (*kernel_fn)(const double*, long, long);
+
+static kernel_fn* table = NULL;
+static int count = 0, capacity = 0;
+static char last_error[512];
+static pthread_mutex_t table_lock = PTHREAD_MUTEX_INITIALIZER;
+
+const char* cresset_error(void) { return last_error; }
+
+static void* library(const char* path) {
+  void* handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  if (!handle) {
+    const char* message = dlerror();
+    int i = 0;
+    for (; message && message[i] && i < 511; i++) last_error[i] = message[i];
+    last_error[i] = 0;
+  }
+  return handle;
+}
+
+/* Loads run (and, where there is one, pack) of a kernel: gives the number of run; pack is the next. -1 on failure. */
+int cresset_load(const char* path) {
+  pthread_mutex_lock(&table_lock);
+  int id = -1;
+  void* handle = library(path);
+  if (handle && dlsym(handle, "run")) {
+    if (count + 2 > capacity) {
+      capacity = capacity ? capacity * 2 : 256;
+      table = realloc(table, capacity * sizeof(kernel_fn));
+    }
+    id = count;
+    table[count++] = (kernel_fn)dlsym(handle, "run");
+    table[count++] = (kernel_fn)dlsym(handle, "pack");
+  }
+  pthread_mutex_unlock(&table_lock);
+  return id;
+}
+
+double cresset_address(void* memory) { return (double)(uintptr_t)memory; }
+
+enum { MAX_THREADS = 256, SPINS = 4000 };
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
+static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;
+static int workers = 0;
+static atomic_int sleeping = 0;
+static atomic_long generation = 0;
+static atomic_int running = 0;
+static struct { kernel_fn fn; const double* args; long units, chunk; atomic_long next; int limit; } job;
+
+static inline void pause_cpu(void) {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static void work(void) {
+  for (;;) {
+    long from = atomic_fetch_add(&job.next, job.chunk);
+    if (from >= job.units) return;
+    long to = from + job.chunk < job.units ? from + job.chunk : job.units;
+    job.fn(job.args, from, to);
+  }
+}
+
+/* What generation a worker starts from: written before it is created, read before the job it is created for ends. */
+static long born = 0;
+
+static void* worker(void* number) {
+  long seen = born;
+  const long me = (long)(intptr_t)number;
+  for (;;) {
+    int spins = 0;
+    long now;
+    while ((now = atomic_load_explicit(&generation, memory_order_acquire)) == seen) {
+      if (++spins < SPINS) pause_cpu();
+      else {
+        pthread_mutex_lock(&lock);
+        atomic_fetch_add(&sleeping, 1);
+        while (atomic_load(&generation) == seen) pthread_cond_wait(&wake, &lock);
+        atomic_fetch_sub(&sleeping, 1);
+        pthread_mutex_unlock(&lock);
+      }
+    }
+    seen = now;
+    if (me < job.limit) work();
+    atomic_fetch_sub_explicit(&running, 1, memory_order_release);
+  }
+  return NULL;
+}
+
+void cresset_launch(double args, int id, double units, double chunk, int threads) {
+  const double* a = (const double*)(uintptr_t)args;
+  const kernel_fn fn = table[id];
+  if (threads <= 1 || units <= chunk || pthread_mutex_trylock(&busy) != 0) {
+    fn(a, 0, (long)units);
+    return;
+  }
+  if (threads > MAX_THREADS) threads = MAX_THREADS;
+  born = atomic_load(&generation);
+  while (workers < threads - 1) {
+    pthread_t t;
+    pthread_attr_t attributes;
+    pthread_attr_init(&attributes);
+    pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+    pthread_attr_setstacksize(&attributes, 4 << 20);
+    int failed = pthread_create(&t, &attributes, worker, (void*)(intptr_t)workers);
+    pthread_attr_destroy(&attributes);
+    if (failed) break;
+    workers++;
+  }
+  job.fn = fn;
+  job.args = a;
+  job.units = (long)units;
+  job.chunk = (long)chunk;
+  job.limit = threads - 1;
+  atomic_store(&job.next, 0);
+  atomic_store(&running, workers);
+  atomic_fetch_add(&generation, 1);
+  if (atomic_load(&sleeping) > 0) {
+    pthread_mutex_lock(&lock);
+    pthread_cond_broadcast(&wake);
+    pthread_mutex_unlock(&lock);
+  }
+  work();
+  while (atomic_load_explicit(&running, memory_order_acquire) > 0) pause_cpu();
+  pthread_mutex_unlock(&busy);
+}
+`;

@@ -1,0 +1,17 @@
+/**
+ * cresset: PyTorch's programming model for TypeScript, on a kernel compiler of its own.
+ *
+ * ```ts
+ * import * as torch from "cresset";
+ * const x = torch.tensor(3.5, { requiresGrad: true });
+ * x.mul(x).backward();
+ * x.grad!.item(); // 7
+ * ```
+ */
+export * as autograd from "./autograd/index.js";
+export { cpuEngineName, Device, type DeviceType, getNumThreads, setCpuEngine, setNumThreads } from "./device/index.js";
+export * as cuda from "./device/cuda.js";
+export * from "./errors.js";
+export * as nn from "./nn/index.js";
+export * as optim from "./optim/index.js";
+export * from "./tensor/index.js";

@@ -1,0 +1,159 @@
+/**
+ * Weights on disk, in the format the field has settled on: safetensors. Files written here open in PyTorch, JAX and
+ * candle, and theirs open here. The pure halves (`serialize`, `deserialize`) work on bytes and run in a browser;
+ * `saveFile` and `loadFile` add a path. Which names a model gives its tensors is left to `nn`.
+ */
+import { openFile, writeFileAtomic } from "#files";
+import { FormatError, ValueError } from "../errors.js";
+import { fromTypedArray, type DType, type Tensor } from "../tensor/index.js";
+import { hostIsLittleEndian, swapBytes } from "./byte-order.js";
+import { formatNames, itemBytes, metadataKey, readHeader, type SafetensorsHeader } from "./safetensors-header.js";
+
+/** Tensors by name, as `stateDict()` gives them. Objects read from a file have no prototype: any name is safe. */
+export type NamedTensors = Record<string, Tensor>;
+
+/**
+ * The bytes of a safetensors file holding `tensors`. Views are written as they look, contiguous.
+ *
+ * @param metadata free text by name, kept in the file's header
+ * @example
+ * const bytes = serialize({ weight: torch.ones([2, 3]) }, { format: "pt" });
+ */
+export function serialize(tensors: Readonly<NamedTensors>, metadata?: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
+  const { header, names, dataBytes } = layOut(tensors, metadata);
+  const bytes = new Uint8Array(header.length + dataBytes);
+  bytes.set(header);
+  let place = header.length;
+  for (const name of names) {
+    const data = bytesOf(tensors[name] as Tensor);
+    bytes.set(data, place);
+    place += data.length;
+  }
+  return bytes;
+}
+
+/**
+ * The tensors in the bytes of a safetensors file. Throws FormatError on anything the format forbids; `name` is what
+ * the error calls the data.
+ *
+ * @example
+ * const { weight } = deserialize(new Uint8Array(await (await fetch(url)).arrayBuffer()));
+ */
+export function deserialize(bytes: Uint8Array, name = "safetensors data"): NamedTensors {
+  const read = (offset: number, length: number) => bytes.slice(offset, offset + length);
+  return readTensors(readHeader(bytes.length, read, name), read, name);
+}
+
+/**
+ * Writes `tensors` to `path`, whole or not at all (a temporary file, flushed, then renamed). Folders are made.
+ *
+ * @example
+ * saveFile(model.stateDict(), "runs/weights.safetensors", { epochs: "3" });
+ */
+export function saveFile(tensors: Readonly<NamedTensors>, path: string, metadata?: Readonly<Record<string, string>>): void {
+  const { header, names } = layOut(tensors, metadata);
+  writeFileAtomic(
+    path,
+    (function* () {
+      yield header;
+      for (const name of names) yield bytesOf(tensors[name] as Tensor);
+    })(),
+  );
+}
+
+/**
+ * The tensors in a safetensors file. The header is checked against the file's size before any data is read, and
+ * tensors are read one by one, so a lying file costs no memory. Throws DataError when the file is absent,
+ * FormatError when it is not what it says.
+ *
+ * @example
+ * model.loadStateDict(loadFile("runs/weights.safetensors"));
+ */
+export function loadFile(path: string): NamedTensors {
+  const file = openFile(path);
+  try {
+    return readTensors(readHeader(file.size, file.read, path), file.read, path);
+  } finally {
+    file.close();
+  }
+}
+
+/** The metadata of a safetensors file; its tensors are not read. Errors as for `loadFile`. */
+export function loadMetadata(path: string): Readonly<Record<string, string>> {
+  const file = openFile(path);
+  try {
+    return readHeader(file.size, file.read, path).metadata;
+  } finally {
+    file.close();
+  }
+}
+
+/** Orders the tensors (widest dtype first, so that each is aligned; then by name) and writes the header. */
+function layOut(tensors: Readonly<NamedTensors>, metadata: Readonly<Record<string, string>> | undefined) {
+  const names = Object.keys(tensors).sort((a, b) => {
+    const wider = itemBytes[(tensors[b] as Tensor).dtype] - itemBytes[(tensors[a] as Tensor).dtype];
+    return wider || (a < b ? -1 : 1);
+  });
+  // Entries, not an object: an object would take "__proto__" for its prototype and put "7" before "a".
+  const members: string[] = [];
+  if (metadata !== undefined) members.push(`${JSON.stringify(metadataKey)}:${JSON.stringify(metadata)}`);
+  let place = 0;
+  for (const name of names) {
+    if (name === metadataKey) throw new ValueError(`safetensors: ${metadataKey} cannot name a tensor`);
+    const { dtype, shape } = tensors[name] as Tensor;
+    const end = place + shape.reduce((product, extent) => product * extent, itemBytes[dtype]);
+    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype: formatNames[dtype], shape, data_offsets: [place, end] })}`);
+    place = end;
+  }
+  const json = new TextEncoder().encode(`{${members.join(",")}}`);
+  const length = Math.ceil(json.length / 8) * 8;
+  const header = new Uint8Array(8 + length).fill(0x20);
+  new DataView(header.buffer).setBigUint64(0, BigInt(length), true);
+  header.set(json, 8);
+  return { header, names, dataBytes: place };
+}
+
+function readTensors(header: SafetensorsHeader, read: (offset: number, length: number) => Uint8Array<ArrayBuffer>, name: string): NamedTensors {
+  const tensors: NamedTensors = Object.create(null);
+  for (const [key, { dtype, shape, begin, end }] of header.entries) {
+    const bytes = read(header.dataStart + begin, end - begin);
+    if (!hostIsLittleEndian) swapBytes(bytes, itemBytes[dtype]);
+    if (dtype === "bool" && bytes.some((byte) => byte > 1)) {
+      throw new FormatError(`${name}: tensor ${JSON.stringify(key)}: a BOOL byte is neither 0 nor 1`);
+    }
+    tensors[key] = fromTypedArray(arrayOver(bytes.buffer, dtype), shape, { dtype });
+  }
+  return tensors;
+}
+
+function arrayOver(buffer: ArrayBuffer, dtype: DType) {
+  switch (dtype) {
+    case "float64":
+      return new Float64Array(buffer);
+    case "float32":
+      return new Float32Array(buffer);
+    case "float16":
+    case "bfloat16":
+      return new Uint16Array(buffer);
+    case "int64":
+      return new BigInt64Array(buffer);
+    case "int32":
+      return new Int32Array(buffer);
+    case "int16":
+      return new Int16Array(buffer);
+    case "int8":
+      return new Int8Array(buffer);
+    case "uint8":
+    case "bool":
+      return new Uint8Array(buffer);
+  }
+}
+
+/** A tensor's elements in order, little-endian. */
+function bytesOf(tensor: Tensor): Uint8Array {
+  const array = tensor.toTypedArray();
+  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  if (!hostIsLittleEndian) swapBytes(bytes, itemBytes[tensor.dtype]);
+  return bytes;
+}
+

@@ -1,0 +1,356 @@
+/**
+ * Renders a LoopKernel to WebAssembly: the loops over units, axes and blocks, and the passes over the inner axes. What is
+ * evaluated in them is `values.ts`'s, accumulators are `sums.ts`'s, the analysis before it `plan.ts`'s.
+ *
+ * A loop along the vector axis is written up to three times: several vectors an iteration, one vector, one element.
+ */
+import { bytesOf, type LoopKernel, type ValueType } from "../ir.js";
+import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
+import { loadScalar, storeElements, storeScalar } from "./memory.js";
+import { emitFold, wasmTypeOf } from "./ops.js";
+import { type Pass, Plan, type Variant } from "./plan.js";
+import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
+import { type Registers, type Scope, Values } from "./values.js";
+
+/** A module whose `run(args, begin, end)` runs the units from begin to end; `args` points to the argument block. */
+export function renderLoop(kernel: LoopKernel): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder();
+  const f = module.function(["i32", "i32", "i32"]);
+  new LoopRenderer(kernel, f).render();
+  return module.encode(f);
+}
+
+const [ARGS, BEGIN, END] = [0, 1, 2];
+
+type Pointers = ReadonlyMap<number, number>;
+
+const single: Variant = { copies: 1, lanes: 1 };
+
+class LoopRenderer {
+  private readonly plan: Plan;
+  private readonly at: Registers;
+  private readonly values: Values;
+
+  constructor(
+    private readonly kernel: LoopKernel,
+    private readonly f: FunctionBuilder,
+  ) {
+    this.plan = new Plan(kernel);
+    this.at = this.prologue();
+    this.values = new Values(f, kernel, this.plan, this.at);
+  }
+
+  render(): void {
+    const { f, kernel, plan, values } = this;
+    const passes = [...plan.passes, plan.row];
+    const launch = values.uniform(null, 0, new Map());
+    values.hoist(
+      passes.flatMap((p) => p.roots),
+      launch,
+    );
+    const slots = [...new Set(passes.flatMap((p) => p.slots))];
+    const pointers = new Map(slots.map((s) => [s, f.local("i32")]));
+    const unit = values.uniform(launch, 1, pointers);
+    const row = (): void => (kernel.vector === "inner" ? this.innerRow(unit) : this.outerRow(unit));
+    const axes = kernel.vector === "inner" ? kernel.outer : kernel.outer - 1;
+    f.get(BEGIN).get(END).op("i32.lt_s");
+    f.if(() => {
+      if (axes > 0) this.units(axes, pointers, row);
+      else {
+        for (const [s, p] of pointers) f.get(this.at.base[s]).set(p);
+        row();
+      }
+    });
+  }
+
+  /** Reads the argument block into locals. */
+  private prologue(): Registers {
+    const { f, kernel, plan } = this;
+    const { operands } = kernel;
+    const axes = Array.from({ length: kernel.outer + kernel.inner }, (_, a) => a);
+    let slot = 0;
+    const read = (type: ValueType | "address"): number => {
+      const local = f.local(type === "address" ? "i32" : wasmTypeOf[type]);
+      f.get(ARGS).memory("f64.load", 8 * slot++);
+      if (type === "address" || type === "u32") f.op("i32.trunc_sat_f64_u");
+      else if (type === "i32") f.op("i32.trunc_sat_f64_s");
+      else if (type === "i64") f.op("i64.trunc_sat_f64_s");
+      else if (type === "f32") f.op("f32.demote_f64");
+      else if (type === "bool") f.f64(0).op("f64.ne");
+      f.set(local);
+      return local;
+    };
+    const base = operands.map(() => read("address"));
+    const size = axes.map(() => read("i32"));
+    const used = new Set([...plan.passes, plan.row].flatMap((p) => p.slots));
+    const stride = operands.map(({ type, step }, o) =>
+      axes.map((a) => {
+        if (!used.has(o) || (a === plan.axis && step !== "strided")) {
+          slot++;
+          return -1;
+        }
+        const local = read("i32");
+        f.get(local).i32(bytesOf[type]).op("i32.mul").set(local);
+        return local;
+      }),
+    );
+    return { base, size, stride, scalars: kernel.scalars.map(read), counters: axes.map(() => f.local("i32")) };
+  }
+
+  /** Runs `row` for the units from begin to end: odometer and row pointers. */
+  private units(axes: number, pointers: Pointers, row: () => void): void {
+    const { f } = this;
+    const { counters, size, base, stride } = this.at;
+    const rest = f.local("i32");
+    f.get(BEGIN).set(rest);
+    for (let a = axes - 1; a >= 0; a--) {
+      f.get(rest);
+      if (a > 0) f.get(size[a]).op("i32.rem_u");
+      f.set(counters[a]);
+      if (a > 0) f.get(rest).get(size[a]).op("i32.div_u").set(rest);
+    }
+    const carry = (a: number): void => {
+      f.get(counters[a]).i32(1).op("i32.add").set(counters[a]);
+      if (a === 0) return;
+      f.get(counters[a]).get(size[a]).op("i32.eq");
+      f.if(() => {
+        f.i32(0).set(counters[a]);
+        carry(a - 1);
+      });
+    };
+    const unit = f.local("i32");
+    f.get(BEGIN).set(unit);
+    f.repeat(
+      () => f.get(unit).get(END).op("i32.lt_s"),
+      () => {
+        for (const [s, p] of pointers) {
+          f.get(base[s]);
+          for (let a = 0; a < axes; a++) f.get(counters[a]).get(stride[s][a]).op("i32.mul").op("i32.add");
+          f.set(p);
+        }
+        row();
+        carry(axes - 1);
+        f.get(unit).i32(1).op("i32.add").set(unit);
+      },
+    );
+  }
+
+  // ── vector "inner": one row at a time ──
+
+  private innerRow(unit: Scope): void {
+    const { f, kernel, plan, values } = this;
+    const { copies, lanes } = kernel.inner === 0 ? single : plan.variants[0];
+    for (const pass of plan.passes) {
+      values.hoist(pass.roots, unit);
+      values.scanning = accumulators(f, pass.scans, 1, 1);
+      const sums = new Sums(f, pass.reduces, copies, lanes, true, kernel.inner > 0);
+      if (kernel.inner > 0) this.innerNest(pass, unit, 0, sums);
+      else this.body(pass, values.varying(unit, plan.depth, single, unit.pointers), sums.partial);
+      for (const r of pass.reduces) values.define(unit, r, sums.results(r)[0]);
+    }
+    this.body(plan.row, values.varying(unit, plan.depth, single, unit.pointers), new Map());
+  }
+
+  private innerNest(pass: Pass, scope: Scope, j: number, sums: Sums): void {
+    const { f, kernel, plan, values } = this;
+    const axis = kernel.outer + j;
+    if (j < kernel.inner - 1) {
+      this.along(axis, pass, scope, (pointers) => {
+        const inside = values.uniform(scope, scope.level + 1, pointers);
+        values.hoist(pass.roots, inside);
+        this.innerNest(pass, inside, j + 1, sums);
+      });
+      return;
+    }
+    const i = this.at.counters[axis];
+    f.i32(0).set(i);
+    const pointers = values.copyPointers(pass.slots, scope);
+    plan.variants.forEach((variant, n) => {
+      const inside = values.varying(scope, plan.depth, variant, pointers);
+      const into = variant.lanes === plan.lanes ? sums.partial : sums.tail;
+      const step = variant.copies * variant.lanes;
+      const limit = step === 1 ? this.at.size[axis] : f.local("i32");
+      if (step > 1) f.get(this.at.size[axis]).i32(-step).op("i32.and").set(limit);
+      this.upTo(i, limit, n === 0 && sums.cascaded ? CHUNK * step : 0, sums, () => {
+        this.body(pass, inside, into);
+        this.advance(variant, pointers);
+      });
+    });
+    sums.flush();
+  }
+
+  // ── vector "outer": a block of the last outer axis at a time ──
+
+  private outerRow(unit: Scope): void {
+    const { f, kernel, plan, values } = this;
+    values.hoist(
+      plan.passes.flatMap((p) => p.roots),
+      unit,
+    );
+    if (kernel.outer === 0) {
+      this.block(unit, single, unit.pointers);
+      return;
+    }
+    const i = this.at.counters[plan.axis];
+    const pointers = values.copyPointers([...unit.pointers.keys()], unit);
+    const end = f.local("i32");
+    if (kernel.outer === 1) {
+      f.get(BEGIN).set(i).get(END).set(end);
+      for (const [s, p] of pointers) {
+        const { type, step } = kernel.operands[s];
+        if (step === "uniform") continue;
+        f.get(p).get(i);
+        if (step === "unit") f.i32(bytesOf[type]);
+        else f.get(this.at.stride[s][plan.axis]);
+        f.op("i32.mul").op("i32.add").set(p);
+      }
+    } else f.i32(0).set(i).get(this.at.size[plan.axis]).set(end);
+    for (const variant of plan.variants) {
+      f.repeat(
+        () => f.get(i).i32(variant.copies * variant.lanes).op("i32.add").get(end).op("i32.le_s"),
+        () => {
+          this.block(unit, variant, pointers);
+          this.advance(variant, pointers);
+        },
+      );
+    }
+  }
+
+  private block(unit: Scope, variant: Variant, pointers: Pointers): void {
+    const { f, kernel, plan, values } = this;
+    const scope = values.varying(unit, 2, variant, pointers);
+    for (const pass of plan.passes) {
+      values.scanning = accumulators(f, pass.scans, variant.copies, variant.lanes);
+      const sums = new Sums(f, pass.reduces, variant.copies, variant.lanes, false, kernel.inner > 0);
+      if (kernel.inner > 0) values.hoist(pass.roots, scope);
+      this.outerNest(pass, scope, 0, variant, sums);
+      for (const r of pass.reduces) sums.results(r).forEach((local, c) => scope.maps[c].set(r, local));
+    }
+    this.body(plan.row, values.varying(scope, plan.depth, variant, pointers), new Map());
+  }
+
+  private outerNest(pass: Pass, scope: Scope, j: number, variant: Variant, sums: Sums): void {
+    const { f, kernel, values } = this;
+    if (j === kernel.inner) {
+      this.body(pass, scope, sums.partial);
+      return;
+    }
+    const innermost = j === kernel.inner - 1;
+    const axis = kernel.outer + j;
+    const inside = (pointers: Pointers): void => {
+      const next = values.varying(scope, scope.level + 1, variant, pointers);
+      if (!innermost) values.hoist(pass.roots, next);
+      this.outerNest(pass, next, j + 1, variant, sums);
+    };
+    if (!innermost || !sums.cascaded) {
+      this.along(axis, pass, scope, inside);
+      return;
+    }
+    const i = this.at.counters[axis];
+    f.i32(0).set(i);
+    const pointers = values.copyPointers(pass.slots, scope);
+    this.upTo(i, this.at.size[axis], CHUNK, sums, () => {
+      inside(pointers);
+      this.next(axis, pointers);
+    });
+  }
+
+  // ── loops ──
+
+  /** A loop over an axis that does not carry the vectors. */
+  private along(axis: number, pass: Pass, scope: Scope, body: (pointers: Pointers) => void): void {
+    const { f } = this;
+    const i = this.at.counters[axis];
+    const pointers = this.values.copyPointers(pass.slots, scope);
+    f.i32(0).set(i);
+    f.repeat(
+      () => f.get(i).get(this.at.size[axis]).op("i32.lt_s"),
+      () => {
+        body(pointers);
+        this.next(axis, pointers);
+      },
+    );
+  }
+
+  /** Moves one index along such an axis. */
+  private next(axis: number, pointers: Pointers): void {
+    const { f } = this;
+    const i = this.at.counters[axis];
+    for (const [s, p] of pointers) f.get(p).get(this.at.stride[s][axis]).op("i32.add").set(p);
+    f.get(i).i32(1).op("i32.add").set(i);
+  }
+
+  /** Moves one iteration along the vector axis. */
+  private advance({ copies, lanes }: Variant, pointers: Pointers): void {
+    const { f, kernel, plan } = this;
+    const i = this.at.counters[plan.axis];
+    const n = copies * lanes;
+    for (const [s, p] of pointers) {
+      const { type, step } = kernel.operands[s];
+      if (step === "uniform") continue;
+      f.get(p);
+      if (step === "unit") f.i32(n * bytesOf[type]);
+      else {
+        f.get(this.at.stride[s][plan.axis]);
+        if (n > 1) f.i32(n).op("i32.mul");
+      }
+      f.op("i32.add").set(p);
+    }
+    f.get(i).i32(n).op("i32.add").set(i);
+  }
+
+  /** Runs `body`, which moves `i`, while i < limit; flushes the sums whenever `chunk` indices are done (0: never). */
+  private upTo(i: number, limit: number, chunk: number, sums: Sums, body: () => void): void {
+    const { f } = this;
+    if (chunk === 0) {
+      f.repeat(() => f.get(i).get(limit).op("i32.lt_s"), body);
+      return;
+    }
+    const stop = f.local("i32");
+    f.repeat(
+      () => f.get(i).get(limit).op("i32.lt_s"),
+      () => {
+        f.get(i).i32(chunk).op("i32.add").tee(stop).get(limit).get(stop).get(limit);
+        f.op("i32.lt_s").op("select").set(stop);
+        f.repeat(() => f.get(i).get(stop).op("i32.lt_s"), body);
+        sums.flush();
+      },
+    );
+  }
+
+  /** What a pass does for one element (or block of them). */
+  private body(pass: Pass, scope: Scope, into: Accumulators): void {
+    const { f, kernel, values } = this;
+    const lanes = scope.lanes;
+    scope.maps.forEach((_, c) => {
+      for (const r of pass.reduces) {
+        const acc = (into.get(r) ?? [])[c];
+        f.get(acc);
+        values.push(r.args[0], scope, c);
+        emitFold(f, r.fold ?? "sum", r.type, lanes);
+        f.set(acc);
+      }
+      // with several stores, everything is read before anything is written
+      if (pass.stores.length > 1) for (const root of pass.roots) values.keep(root, scope, c);
+      for (const s of pass.stores) {
+        const { type } = kernel.operands[s.operand];
+        const value = (): void => values.push(s.value, scope, c);
+        if (s.at === null) {
+          storeElements(f, values.cursor(s.operand, scope), s.value.type, lanes, c * lanes, value);
+          continue;
+        }
+        const address = f.local("i32");
+        f.get(this.at.base[s.operand]);
+        values.push(s.at, scope, c);
+        f.i32(bytesOf[type]).op("i32.mul").op("i32.add").tee(address);
+        if (s.accumulate) {
+          f.get(address);
+          loadScalar(f, type);
+        }
+        value();
+        if (s.accumulate) emitFold(f, "sum", s.value.type, 1);
+        storeScalar(f, type);
+      }
+    });
+  }
+}

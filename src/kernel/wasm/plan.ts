@@ -1,0 +1,145 @@
+/**
+ * What can be known of a loop kernel before any code is written: how many lanes it may use, in which passes over the inner
+ * axes it runs, and at which depth of the loop nest each expression starts to vary. `loop.ts` writes the code.
+ *
+ * Depths ("levels"): 0 is the launch, 1 a unit. Vector "inner": inner axis j is level 2 + j, and the last of them carries the
+ * vectors. Vector "outer": the vector axis is level 2 and inner axis j is level 3 + j.
+ */
+import { bytesOf, type Expr, type LoopKernel, type Store, topological } from "../ir.js";
+import type { Lanes } from "./ops.js";
+
+/** One run over the inner axes: reductions that need no other of this or a later pass, or the stores per element. */
+export interface Pass {
+  readonly reduces: readonly Expr[];
+  readonly stores: readonly Store[];
+  readonly scans: readonly Expr[];
+  /** The expressions evaluated for every element. */
+  readonly roots: readonly Expr[];
+  /** The operands read or written through their views. */
+  readonly slots: readonly number[];
+}
+
+/** `copies` vectors of `lanes` elements are in flight in one iteration along the vector axis. */
+export interface Variant {
+  readonly copies: number;
+  readonly lanes: Lanes;
+}
+
+/** The nodes evaluated in one pass: a reduction is a value here, not what it folds. */
+export function nodesOf(roots: readonly Expr[]): Expr[] {
+  const seen = new Set<Expr>();
+  const order: Expr[] = [];
+  const visit = (e: Expr): void => {
+    if (seen.has(e)) return;
+    seen.add(e);
+    if (e.op !== "reduce") for (const a of e.args) visit(a);
+    order.push(e);
+  };
+  for (const r of roots) visit(r);
+  return order;
+}
+
+function passOf(kernel: LoopKernel, reduces: readonly Expr[], stores: readonly Store[]): Pass {
+  const roots = [...reduces.map((r) => r.args[0]), ...stores.flatMap((s) => (s.at === null ? [s.value] : [s.at, s.value]))];
+  const nodes = nodesOf(roots);
+  const slots = new Set<number>();
+  for (const e of nodes) if (e.op === "load") slots.add(e.slot);
+  for (const s of stores) if (s.at === null) slots.add(s.operand);
+  for (const s of slots) if (s >= kernel.operands.length) throw new Error(`${kernel.name}: no operand ${s}`);
+  return { reduces, stores, roots, slots: [...slots], scans: nodes.filter((e) => e.op === "scan") };
+}
+
+export class Plan {
+  readonly passes: readonly Pass[];
+  /** Stores once a row, evaluated after all passes; empty where there are no inner axes (then all are per element). */
+  readonly row: Pass;
+  readonly variants: readonly Variant[];
+  /** The widest vector in use. */
+  readonly lanes: Lanes;
+  /** Its axis, −1 if none. */
+  readonly axis: number;
+  /** The level of the innermost loop. */
+  readonly depth: number;
+  readonly uses = new Map<Expr, number>();
+  private readonly levels = new Map<Expr, number>();
+
+  constructor(readonly kernel: LoopKernel) {
+    const { outer, inner, vector, stores } = kernel;
+    this.axis = vector === "inner" ? (inner > 0 ? outer + inner - 1 : -1) : outer - 1;
+    this.depth = (vector === "inner" ? 1 : 2) + inner;
+    const element = stores.filter((s) => inner === 0 || s.per === "element");
+    const stages: Expr[][] = [];
+    const depths = new Map<Expr, number>();
+    const all = topological(stores.flatMap((s) => (s.at === null ? [s.value] : [s.at, s.value])));
+    for (const e of all) {
+      let depth = 0;
+      for (const a of e.args) {
+        depth = Math.max(depth, depths.get(a) ?? 0);
+        this.uses.set(a, (this.uses.get(a) ?? 0) + 1);
+      }
+      if (e.op === "reduce") {
+        stages[depth] ??= [];
+        stages[depth].push(e);
+        depth++;
+      }
+      depths.set(e, depth);
+    }
+    const passes = stages.map((reduces) => passOf(kernel, reduces, []));
+    if (element.length > 0) passes.push(passOf(kernel, [], element));
+    this.passes = passes;
+    this.row = passOf(
+      kernel,
+      [],
+      stores.filter((s) => inner > 0 && s.per === "row"),
+    );
+    for (const pass of [...passes, this.row]) for (const r of pass.roots) this.uses.set(r, (this.uses.get(r) ?? 0) + 1);
+
+    const scans = all.some((e) => e.op === "scan");
+    const serial = this.axis < 0 || stores.some((s) => s.at !== null) || (scans && vector === "inner");
+    this.lanes = serial ? 1 : lanesOf(kernel, all);
+    const size = all.reduce((n, e) => n + (e.args.length > 0 ? 1 : 0), 0);
+    const copies = serial ? 1 : size <= 24 ? 4 : size <= 48 && stages.length > 0 ? 2 : 1;
+    const variants: Variant[] = [{ copies, lanes: this.lanes }];
+    if (copies > 1) variants.push({ copies: 1, lanes: this.lanes });
+    if (this.lanes > 1) variants.push({ copies: 1, lanes: 1 });
+    this.variants = variants;
+  }
+
+  /** The level at which `e`, evaluated for every element of a pass, starts to vary. */
+  levelOf(e: Expr): number {
+    const known = this.levels.get(e);
+    if (known !== undefined) return known;
+    const level = this.find(e);
+    this.levels.set(e, level);
+    return level;
+  }
+
+  private find(e: Expr): number {
+    const { outer, inner, vector, operands } = this.kernel;
+    switch (e.op) {
+      case "const":
+      case "scalar":
+        return 0;
+      case "index":
+        if (e.slot >= outer) return (vector === "inner" ? 2 : 3) + e.slot - outer;
+        return e.slot === this.axis ? 2 : 1;
+      case "load":
+        // strides are known at launch only, so a load varies with every loop that its step does not exclude
+        if (this.axis >= 0 && operands[e.slot].step === "uniform" && (vector === "inner" || inner === 0)) return this.depth - 1;
+        return this.depth;
+      case "gather": // not hoisted: its index may be rubbish where the loop runs no iteration
+      case "scan":
+        return this.depth;
+      case "reduce":
+        return vector === "inner" ? 1 : 2;
+      default:
+        return e.args.reduce((level, a) => Math.max(level, this.levelOf(a)), 0);
+    }
+  }
+}
+
+/** 4 lanes if every register has 32 bits, otherwise 2. */
+function lanesOf(kernel: LoopKernel, nodes: readonly Expr[]): Lanes {
+  const wide = nodes.some((e) => e.type === "f64" || e.type === "i64") || kernel.operands.some((o) => bytesOf[o.type] === 8);
+  return wide ? 2 : 4;
+}

@@ -1,0 +1,280 @@
+/**
+ * From tensors to launches: makes results, lays an operation's index space over its operands (broadcasting, dropping and
+ * merging axes), finds or compiles the kernel for that layout, and runs it. Every operation goes through here.
+ */
+import { allocated, setRelease } from "../autograd/region.js";
+import type { Device } from "../device/device.js";
+import type { Buffer, Engine, Executable } from "../device/engine.js";
+import { DeviceError } from "../errors.js";
+import { expand, expandLoads, toBfloat16, toFloat16 } from "../kernel/expand.js";
+import * as k from "../kernel/expr.js";
+import { type Expr, type LoopKernel, type Step, type Store, topological, type ValueType, valueTypeOf } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { codeOf, type DType, itemBytes } from "./dtype.js";
+import { broadcastStrides, contiguousStrides, numelOf, type Shape } from "./shape.js";
+
+type Construct = (
+  buffer: Buffer,
+  device: Device,
+  dtype: DType,
+  shape: Shape,
+  strides: Shape,
+  offset: number,
+  contiguous: boolean,
+) => Tensor;
+
+/** The Tensor class stands above this layer and hands its constructor down. */
+let construct: Construct;
+export function setConstruct(c: Construct): void {
+  construct = c;
+}
+export const wrap: Construct = (buffer, device, dtype, shape, strides, offset, contiguous) =>
+  construct(buffer, device, dtype, shape, strides, offset, contiguous);
+
+/** A fresh tensor with undefined contents. */
+export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor {
+  const buffer = device.engine.alloc(numelOf(shape) * itemBytes[dtype]);
+  allocated(buffer);
+  buffer.engine = device.engine;
+  return construct(buffer, device, dtype, shape, contiguousStrides(shape), 0, true);
+}
+
+setRelease((buffer) => buffer.engine?.free(buffer));
+
+/** The device of an operation: that of its tensors, which must agree. */
+export function deviceOf(op: string, tensors: readonly (Tensor | number)[]): Device {
+  let found: Device | null = null;
+  for (let i = 0; i < tensors.length; i++) {
+    const t = tensors[i];
+    if (typeof t !== "object") continue;
+    if (found === null) found = t.device;
+    else if (found !== t.device) {
+      throw new DeviceError(`${op}: tensors on two devices, ${found} (${found.engine.name}) and ${t.device} (${t.device.engine.name})`);
+    }
+  }
+  if (found === null) throw new DeviceError(`${op}: no tensor among the operands`);
+  return found;
+}
+
+/** What an operation computes, before dtypes and layout are known. */
+export interface LoopBody {
+  readonly name: string;
+  /**
+   * The stores, one for each output, given how to load operand `i` (in its own value type) and scalar `i`. Element stores
+   * of an operation without inner axes are `per: "element"`.
+   */
+  build(load: (i: number) => Expr, scalar: (i: number) => Expr): readonly BodyStore[];
+}
+export interface BodyStore {
+  readonly value: Expr;
+  readonly per: "row" | "element";
+  readonly at?: Expr;
+  readonly accumulate?: boolean;
+}
+
+interface Plan {
+  readonly outer: readonly number[];
+  readonly inner: readonly number[];
+  /** Per operand: strides over outer then inner axes. */
+  readonly strides: readonly (readonly number[])[];
+}
+
+/** A family of kernels: one operation, compiled anew for each combination of dtypes, layout and engine. */
+export class LoopFamily {
+  private readonly fast = new Map<number, Executable>();
+  private fastEngine: Engine | null = null;
+  private readonly general = new Map<Engine, Map<string, Executable>>();
+
+  /** `usesIndex`: the expression asks for `index`, so axes may not be merged. */
+  constructor(
+    private readonly body: LoopBody,
+    private readonly scalarTypes: readonly ValueType[],
+    private readonly usesIndex = false,
+  ) {}
+
+  /**
+   * A map over tensors that are all contiguous and of one shape, or of one element (`uniform`): the common case, kept short.
+   * `operands` are the inputs, then the outputs.
+   */
+  runFlat(operands: readonly Tensor[], inputs: number, n: number, scalars: readonly number[]): void {
+    const engine = (operands[inputs] as Tensor).device.engine;
+    if (engine !== this.fastEngine) {
+      this.fast.clear();
+      this.fastEngine = engine;
+    }
+    let key = 0;
+    const count = operands.length;
+    buffers.length = count;
+    offsets.length = count;
+    let p = 1;
+    params[0] = n;
+    for (let i = 0; i < count; i++) {
+      const t = operands[i] as Tensor;
+      const uniform = i < inputs && t.numel() === 1 && n !== 1;
+      key = key * 20 + codeOf[t.dtype] * 2 + (uniform ? 1 : 0);
+      buffers[i] = t.buffer;
+      offsets[i] = t.offset;
+      params[p++] = uniform ? 0 : 1;
+    }
+    for (let i = 0; i < scalars.length; i++) params[p++] = scalars[i] as number;
+    let executable = this.fast.get(key);
+    if (executable === undefined) {
+      const steps = operands.map((t, i): Step => (i < inputs && t.numel() === 1 && n !== 1 ? "uniform" : "unit"));
+      executable = engine.compile(this.kernel(operands.map((t) => t.dtype), inputs, steps, 1, 0, "outer"));
+      this.fast.set(key, executable);
+    }
+    engine.launch(executable, buffers, offsets, params, p, n, n * 2);
+    buffers.length = 0;
+  }
+
+  /**
+   * Any layout. `views` gives each operand's strides over all axes of the index space (`outer` sizes, then `inner`).
+   */
+  run(
+    operands: readonly Tensor[],
+    inputs: number,
+    outer: Shape,
+    inner: Shape,
+    views: readonly Shape[],
+    scalars: readonly number[],
+  ): void {
+    const engine = (operands[0] as Tensor).device.engine;
+    const plan = this.usesIndex ? { outer, inner, strides: views } : simplify(outer, inner, views);
+    const O = plan.outer.length;
+    const I = plan.inner.length;
+    const unitsOuter = numelOf(plan.outer);
+    if (unitsOuter === 0) return;
+    const vector = I === 0 || (!this.scans(operands) && prefersOuter(plan, inputs, operands.length)) ? "outer" : "inner";
+    const axis = vector === "outer" ? O - 1 : O + I - 1;
+    const outerSizes = O === 0 && vector === "outer" ? [1] : plan.outer;
+    let key = `${outerSizes.length},${I},${vector}`;
+    const steps: Step[] = [];
+    let p = 0;
+    for (const n of outerSizes) params[p++] = n;
+    for (const n of plan.inner) params[p++] = n;
+    for (let i = 0; i < operands.length; i++) {
+      const strides = plan.strides[i] as readonly number[];
+      const s = axis < 0 ? 0 : (strides[axis] as number);
+      const step: Step = s === 0 ? "uniform" : s === 1 ? "unit" : "strided";
+      steps.push(step);
+      key += `|${codeOf[(operands[i] as Tensor).dtype]}${step[2]}`;
+      if (O === 0 && outerSizes.length === 1) params[p++] = 0;
+      for (let a = 0; a < strides.length; a++) params[p++] = strides[a] as number;
+    }
+    for (const s of scalars) params[p++] = s;
+    let cache = this.general.get(engine);
+    if (cache === undefined) {
+      cache = new Map();
+      this.general.set(engine, cache);
+    }
+    let executable = cache.get(key);
+    if (executable === undefined) {
+      const types = operands.map((t) => t.dtype);
+      executable = engine.compile(this.kernel(types, inputs, steps, outerSizes.length, I, vector));
+      cache.set(key, executable);
+    }
+    const units = vector === "inner" ? unitsOuter : O <= 1 ? unitsOuter : numelOf(plan.outer.slice(0, -1));
+    const work = unitsOuter * Math.max(1, numelOf(plan.inner)) * 2;
+    engine.launch(executable, operands.map((t) => t.buffer), operands.map((t) => t.offset), params, p, units, work);
+  }
+
+  private sequential: boolean | null = null;
+  /** A scan runs along its axis, whatever the layout. */
+  private scans(operands: readonly Tensor[]): boolean {
+    if (this.sequential === null) {
+      const stores = this.body.build(
+        (i) => k.load(i, valueTypeOf[(operands[i] as Tensor).dtype]),
+        (i) => k.scalar(i, this.scalarTypes[i] as ValueType),
+      );
+      this.sequential = topological(stores.map((s) => s.value)).some((e) => e.op === "scan");
+    }
+    return this.sequential;
+  }
+
+  private kernel(
+    types: readonly DType[],
+    inputs: number,
+    steps: readonly Step[],
+    outer: number,
+    inner: number,
+    vector: "inner" | "outer",
+  ): LoopKernel {
+    const load = (i: number): Expr => k.load(i, valueTypeOf[types[i] as DType]);
+    const scalar = (i: number): Expr => k.scalar(i, this.scalarTypes[i] as ValueType);
+    const stores = this.body.build(load, scalar).map((s, j): Store => {
+      const operand = inputs + j;
+      const target = types[operand] as DType;
+      const value = k.cast(s.value, valueTypeOf[target]);
+      const stored = target === "float16" ? toFloat16(value) : target === "bfloat16" ? toBfloat16(value) : value;
+      return {
+        operand,
+        value: expand(expandLoads(stored, types)),
+        per: s.per === "row" && inner > 0 ? "row" : "element",
+        at: s.at === undefined ? null : expand(expandLoads(s.at, types)),
+        accumulate: s.accumulate ?? false,
+      };
+    });
+    const operands = types.map((type, i) => ({ type, step: steps[i] as Step }));
+    return { kind: "loop", name: this.body.name, operands, scalars: this.scalarTypes, stores, outer, inner, vector };
+  }
+}
+
+const buffers: Buffer[] = [];
+const offsets: number[] = [];
+const params = new Float64Array(2048);
+
+/** Merges axes that every operand walks as one, and drops axes of size 1. */
+function simplify(outer: Shape, inner: Shape, views: readonly Shape[]): Plan {
+  const strides: number[][] = views.map(() => []);
+  const merge = (sizes: Shape, base: number): number[] => {
+    const out: number[] = [];
+    const start = (strides[0] as number[]).length;
+    for (let a = 0; a < sizes.length; a++) {
+      const n = sizes[a] as number;
+      if (n === 1) continue;
+      const top = out.length - 1;
+      const joins = top >= 0 && views.every((v, i) => (strides[i] as number[])[start + top] === n * (v[base + a] as number));
+      if (joins) {
+        out[top] = (out[top] as number) * n;
+        views.forEach((v, i) => {
+          (strides[i] as number[])[start + top] = v[base + a] as number;
+        });
+      } else {
+        out.push(n);
+        views.forEach((v, i) => {
+          (strides[i] as number[]).push(v[base + a] as number);
+        });
+      }
+    }
+    return out;
+  };
+  const o = merge(outer, 0);
+  let i = merge(inner, outer.length);
+  if (inner.length > 0 && i.length === 0) {
+    // A fold over one element is a fold all the same.
+    i = [1];
+    for (const s of strides) s.push(0);
+  }
+  return { outer: o, inner: i, strides };
+}
+
+/** Folding down columns pays when the operands are contiguous along the last outer axis and not along the inner one. */
+function prefersOuter(plan: Plan, inputs: number, operands: number): boolean {
+  const O = plan.outer.length;
+  const I = plan.inner.length;
+  if (I === 0) return true;
+  if (O === 0 || (plan.outer[O - 1] as number) < 8) return false;
+  let down = 0;
+  let along = 0;
+  for (let i = 0; i < inputs && i < operands; i++) {
+    const s = plan.strides[i] as readonly number[];
+    const outer = s[O - 1] as number;
+    const inner = s[O + I - 1] as number;
+    if (inner === 1) along += outer === 0 ? 0.5 : 1;
+    else if (outer === 1) down += inner === 0 ? 0.5 : 1;
+  }
+  return down > along;
+}
+
+/** The strides of `t` seen at `shape`. */
+export const viewAt = (t: Tensor, shape: Shape): number[] => broadcastStrides(t.shape, t.strides, shape);

@@ -1,0 +1,16 @@
+/** Every operation of the library, by family. */
+export * as elementwise from "./arithmetic.js";
+export * from "./creation.js";
+export * from "./dropout.js";
+export * from "./dtype.js";
+export * from "./indexing.js";
+export * from "./losses.js";
+export * from "./matmul.js";
+export * from "./norms.js";
+export * from "./optimisers.js";
+export * from "./random.js";
+export * from "./reduce.js";
+export * from "./shape.js";
+export * from "./sort.js";
+export * from "./view.js";
+export * from "./activations.js";

@@ -1,0 +1,265 @@
+/** Losses: the element's expression and its reduction in one kernel, and the gradient in another. */
+import { record, records } from "../autograd/tape.js";
+import { DTypeError, ShapeError, ValueError } from "../errors.js";
+import { derive } from "../kernel/derive.js";
+import * as k from "../kernel/expr.js";
+import { type Expr, rewrite, valueTypeOf } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import * as a from "./arithmetic.js";
+import { isFloating, isInteger, promoteTypes } from "./dtype.js";
+import { Elementwise } from "./elementwise.js";
+import { gather } from "./indexing.js";
+import { logSoftmax } from "./norms.js";
+import { mean as meanOf, sum as sumOf, sumTo } from "./reduce.js";
+import { Rows } from "./rows.js";
+import { broadcast, numelOf, type Shape, show } from "./shape.js";
+import { cast, reshape, unsqueeze } from "./view.js";
+
+export type Reduction = "mean" | "sum" | "none";
+
+export function checkReduction(op: string, r: Reduction): void {
+  if (r !== "mean" && r !== "sum" && r !== "none") {
+    throw new ValueError(`${op}: reduction '${String(r)}' is not "mean", "sum" or "none"`);
+  }
+}
+
+/** A loss that is a fold of one expression of its operands, of which the first needs the common gradient. */
+class FoldedLoss {
+  private readonly element: Elementwise;
+  private readonly rows: Rows;
+  private readonly gradients = new Map<string, Elementwise | null>();
+
+  constructor(
+    private readonly name: string,
+    private readonly arity: number,
+    private readonly expression: (...args: Expr[]) => Expr,
+    private readonly written: ((g: Expr, args: readonly Expr[]) => readonly (Expr | null)[]) | null = null,
+  ) {
+    this.element = new Elementwise(name, arity, expression, {
+      kind: "float",
+      ...(written === null ? {} : { gradient: (g, args) => written(g, args) }),
+    });
+    this.rows = new Rows(name, arity, (args, [scale]) => [
+      { per: "row", value: k.mul(k.reduce("sum", expression(...args)), scale as Expr) },
+    ], ["f32"]);
+  }
+
+  call(inputs: readonly Tensor[], reduction: Reduction): Tensor {
+    checkReduction(this.name, reduction);
+    if (reduction === "none") return this.element.call(...inputs);
+    const shape = inputs.reduce<Shape>((s, t) => broadcast(this.name, s, t.shape), []);
+    const dtype = inputs.reduce((d, t) => promoteTypes(d, t.dtype), (inputs[0] as Tensor).dtype);
+    const scale = reduction === "mean" ? 1 / numelOf(shape) : 1;
+    const dims = shape.map((_, i) => i);
+    const out = this.rows.call({ inputs, shape, dims, compute: dtype, outputs: [dtype], scalars: [scale] })[0] as Tensor;
+    if (records(inputs)) {
+      const metas = inputs.map((t) => ({ shape: t.shape, dtype: t.dtype, needs: t.requiresGrad }));
+      record(this.name, inputs, [out], inputs, ([g], node) => {
+        return metas.map((m, i) => {
+          if (!m.needs) return null;
+          const op = this.gradient(i, dtype);
+          if (op === null) return null;
+          const args = inputs.map((_, j) => node.input(j));
+          return sumTo(op.apply([g as Tensor, scale, ...args], dtype, m.dtype), m.shape);
+        });
+      });
+    }
+    return out;
+  }
+
+  /** (g, scale, …operands) → gradient to operand i. */
+  private gradient(i: number, dtype: keyof typeof valueTypeOf): Elementwise | null {
+    const type = valueTypeOf[dtype];
+    const key = `${i}${type}`;
+    const known = this.gradients.get(key);
+    if (known !== undefined) return known;
+    const args = Array.from({ length: this.arity }, (_, j) => k.load(j + 2, type));
+    const g = k.mul(k.load(0, type), k.load(1, type));
+    const e = this.written === null
+      ? derive([this.expression(...args)], [g], [i + 2])[0] ?? null
+      : this.written(g, args)[i] ?? null;
+    const op = e === null
+      ? null
+      : new Elementwise(`${this.name}Backward`, this.arity + 2, (...actual) =>
+          rewrite(e, (n) => (n.op === "load" ? (actual[n.slot] as Expr) : n)),
+        );
+    this.gradients.set(key, op);
+    return op;
+  }
+}
+
+const sameSize = (op: string, x: Tensor, t: Tensor): void => {
+  broadcast(op, x.shape, t.shape);
+  if (!isFloating(x.dtype)) throw new DTypeError(`${op}: the input is ${x.dtype}; expected a floating dtype`);
+};
+
+const mse = new FoldedLoss("mseLoss", 2, (x, t) => k.square(k.sub(x, t)), (g, [x, t]) => {
+  const d = k.mul(k.mul(g, 2), k.sub(x as Expr, t as Expr));
+  return [d, k.neg(d)];
+});
+export function mseLoss(x: Tensor, t: Tensor, reduction: Reduction = "mean"): Tensor {
+  sameSize("mseLoss", x, t);
+  return mse.call([x, t], reduction);
+}
+
+const l1 = new FoldedLoss("l1Loss", 2, (x, t) => k.abs(k.sub(x, t)));
+export function l1Loss(x: Tensor, t: Tensor, reduction: Reduction = "mean"): Tensor {
+  sameSize("l1Loss", x, t);
+  return l1.call([x, t], reduction);
+}
+
+const smooth = new FoldedLoss("smoothL1Loss", 3, (x, t, beta) => {
+  const d = k.abs(k.sub(x, t));
+  return k.select(k.lt(d, beta), k.div(k.mul(0.5, k.square(d)), beta), k.sub(d, k.mul(0.5, beta)));
+});
+export function smoothL1Loss(x: Tensor, t: Tensor, reduction: Reduction = "mean", beta = 1): Tensor {
+  sameSize("smoothL1Loss", x, t);
+  if (beta === 0) return l1Loss(x, t, reduction);
+  return smooth.call([x, t, constantLike(beta, x)], reduction);
+}
+const constantLike = (v: number, x: Tensor): Tensor => x.detach().new_(v);
+
+/** Logarithms bounded below by −100, as in PyTorch, so that a certain wrong answer has a finite loss. */
+const bce = new FoldedLoss(
+  "bceLoss",
+  2,
+  (x, t) => {
+    const yes = k.max(k.log(x), -100);
+    const no = k.max(k.log1p(k.neg(x)), -100);
+    return k.sub(k.mul(k.sub(t, 1), no), k.mul(t, yes));
+  },
+  (g, [x0, t0]) => {
+    const [x, t] = [x0 as Expr, t0 as Expr];
+    const spread = k.max(k.mul(k.sub(1, x), x), 1e-12);
+    const toTarget = k.sub(k.max(k.log1p(k.neg(x)), -100), k.max(k.log(x), -100));
+    return [k.mul(g, k.div(k.sub(x, t), spread)), k.mul(g, toTarget)];
+  },
+);
+/** −(t·log x + (1−t)·log(1−x)) */
+export function bceLoss(x: Tensor, t: Tensor, weight: Tensor | null = null, reduction: Reduction = "mean"): Tensor {
+  if (x.shape.length !== t.shape.length || x.shape.some((n, i) => n !== t.shape[i])) {
+    throw new ShapeError(`bceLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`);
+  }
+  sameSize("bceLoss", x, t);
+  if (x.device.engine.host && outsideUnit(x)) {
+    throw new ValueError("bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss");
+  }
+  if (weight === null) return bce.call([x, t], reduction);
+  return fold(bce.call([x, t], "none").mul(weight), reduction);
+}
+/** One fold tells whether any entry lies outside [0, 1]; NaN counts as outside. */
+const outsideRows = new Rows("outsideUnit", 1, (args) => [
+  { per: "row", value: k.reduce("max", k.cast(k.not(k.and(k.ge(args[0] as Expr, 0), k.le(args[0] as Expr, 1))), "i32")) },
+]);
+function outsideUnit(x: Tensor): boolean {
+  if (x.numel() === 0) return false;
+  const flag = outsideRows.call({
+    inputs: [x.detach()], shape: x.shape, dims: x.shape.map((_, i) => i), compute: x.dtype, outputs: ["int32"],
+  })[0] as Tensor;
+  return flag.item() > 0;
+}
+
+const fold = (x: Tensor, reduction: Reduction): Tensor =>
+  reduction === "none" ? x : reduction === "mean" ? meanOf(x) : sumOf(x);
+
+/** (1−t)·x + (1 + (p−1)·t)·log(1 + e^−x), stable for any x. */
+const bceLogits = new FoldedLoss(
+  "bceWithLogitsLoss",
+  3,
+  (x, t, p) => {
+    const softplus = k.add(k.log1p(k.exp(k.neg(k.abs(x)))), k.max(k.neg(x), 0));
+    return k.add(k.mul(k.sub(1, t), x), k.mul(k.add(1, k.mul(k.sub(p, 1), t)), softplus));
+  },
+  (g, [x0, t0, p0]) => {
+    const [x, t, p] = [x0 as Expr, t0 as Expr, p0 as Expr];
+    const softplus = k.add(k.log1p(k.exp(k.neg(k.abs(x)))), k.max(k.neg(x), 0));
+    const weight = k.add(1, k.mul(k.sub(p, 1), t));
+    return [
+      k.mul(g, k.sub(k.sub(1, t), k.mul(weight, k.sigmoid(k.neg(x))))),
+      k.mul(g, k.sub(k.mul(k.sub(p, 1), softplus), x)),
+      k.mul(g, k.mul(t, softplus)),
+    ];
+  },
+);
+export interface BCEWithLogitsOptions {
+  weight?: Tensor | null;
+  posWeight?: Tensor | null;
+}
+export function bceWithLogitsLoss(x: Tensor, t: Tensor, o: BCEWithLogitsOptions = {}, reduction: Reduction = "mean"): Tensor {
+  if (x.shape.length !== t.shape.length || x.shape.some((n, i) => n !== t.shape[i])) {
+    throw new ShapeError(`bceWithLogitsLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`);
+  }
+  sameSize("bceWithLogitsLoss", x, t);
+  checkReduction("bceWithLogitsLoss", reduction);
+  const inputs = [x, t, o.posWeight ?? constantLike(1, x)];
+  if (o.weight === undefined || o.weight === null) return bceLogits.call(inputs, reduction);
+  return fold(bceLogits.call(inputs, "none").mul(o.weight), reduction);
+}
+
+/** −weight[t]·logp[t] for class targets t; the mean divides by the weights that counted. */
+export function nllLoss(
+  logp: Tensor, target: Tensor, weight: Tensor | null = null, ignoreIndex = -100, reduction: Reduction = "mean",
+): Tensor {
+  checkReduction("nllLoss", reduction);
+  const dims = logp.shape.length;
+  if (dims === 0) throw new ShapeError("nllLoss: the input needs a dimension of classes");
+  const classes = dims === 1 ? 0 : 1;
+  const expected = logp.shape.filter((_, i) => i !== classes);
+  if (target.shape.length !== expected.length || target.shape.some((n, i) => n !== expected[i])) {
+    throw new ShapeError(`nllLoss: input ${show(logp.shape)} needs a target of shape ${show(expected)}, not ${show(target.shape)}`);
+  }
+  if (!isInteger(target.dtype)) throw new DTypeError(`nllLoss: class targets are integers, not ${target.dtype}`);
+  const t = cast(target.detach(), "int32");
+  const ignored = a.eq.call(t, ignoreIndex);
+  const safe = a.whereSelect.call(t, a.mul.call(t, 0), a.logicalNot.call(ignored));
+  const picked = gather(logp, classes, unsqueeze(safe, classes)).squeeze(classes);
+  let w: Tensor = cast(a.logicalNot.call(ignored), logp.dtype);
+  if (weight !== null) w = a.mul.call(w, reshape(gather(weight, 0, reshape(safe, [-1])), safe.shape));
+  const losses = a.neg.call(a.mul.call(a.whereSelect.call(picked, a.mul.call(w, 0), a.logicalNot.call(ignored)), w));
+  if (reduction === "none") return losses;
+  const total = sumOf(losses);
+  return reduction === "sum" ? total : a.div.call(total, sumOf(w));
+}
+
+export interface CrossEntropyOptions {
+  weight?: Tensor | null;
+  ignoreIndex?: number;
+  labelSmoothing?: number;
+}
+/** logSoftmax, then nllLoss for class targets or −Σ t·logp for probabilities. */
+export function crossEntropy(x: Tensor, target: Tensor, o: CrossEntropyOptions = {}, reduction: Reduction = "mean"): Tensor {
+  checkReduction("crossEntropy", reduction);
+  const smoothing = o.labelSmoothing ?? 0;
+  if (!(smoothing >= 0 && smoothing <= 1)) throw new ValueError(`crossEntropy: labelSmoothing ${smoothing} is not in [0, 1]`);
+  const weight = o.weight ?? null;
+  const classes = x.shape.length === 1 ? 0 : 1;
+  if (x.shape.length === 0) throw new ShapeError("crossEntropy: the input needs a dimension of classes");
+  const C = x.shape[classes] as number;
+  const logp = logSoftmax(x, classes);
+  if (isFloating(target.dtype)) {
+    if (target.shape.length !== x.shape.length || target.shape.some((n, i) => n !== x.shape[i])) {
+      throw new ShapeError(`crossEntropy: probabilities ${show(target.shape)} must have the input's shape ${show(x.shape)}`);
+    }
+    const smooth = smoothing === 0 ? target : target.mul(1 - smoothing).add(smoothing / C);
+    let terms = a.mul.call(logp, smooth);
+    if (weight !== null) terms = a.mul.call(terms, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
+    const losses = a.neg.call(sumOf(terms, classes));
+    if (reduction === "none") return losses;
+    const total = sumOf(losses);
+    return reduction === "sum" ? total : a.div.call(total, Math.max(1, numelOf(x.shape) / C));
+  }
+  const ignoreIndex = o.ignoreIndex ?? -100;
+  const hard = nllLoss(logp, target, weight, ignoreIndex, reduction);
+  if (smoothing === 0) return hard;
+  const counted = cast(a.ne.call(target.detach(), ignoreIndex), x.dtype);
+  const perClass = weight === null ? logp : a.mul.call(logp, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
+  const smoothLosses = a.mul.call(a.neg.call(sumOf(perClass, classes)), counted);
+  let soft = smoothLosses;
+  if (reduction === "sum") soft = sumOf(smoothLosses);
+  else if (reduction === "mean") {
+    const safe = a.whereSelect.call(target.detach(), a.mul.call(target.detach(), 0), a.ne.call(target.detach(), ignoreIndex));
+    const norm = weight === null ? sumOf(counted) : sumOf(a.mul.call(counted, reshape(gather(weight, 0, reshape(safe, [-1])), counted.shape)));
+    soft = a.div.call(sumOf(smoothLosses), norm);
+  }
+  return a.add.call(a.mul.call(hard, 1 - smoothing), a.mul.call(soft, smoothing / C));
+}

@@ -1,0 +1,218 @@
+/**
+ * Matrix products in all their shapes. Products of a few rows are reductions (they run at the speed of memory); larger ones
+ * go to the engine's packed schedule; integers always reduce. Bias and activation run in the product's own kernel.
+ */
+import { record, records } from "../autograd/tape.js";
+import type { Engine, Executable } from "../device/engine.js";
+import { DTypeError, ShapeError } from "../errors.js";
+import { expand as expandMath } from "../kernel/expand.js";
+import * as k from "../kernel/expr.js";
+import type { Expr } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { deviceOf, emptyTensor } from "./core.js";
+import { isFloating, promoteTypes } from "./dtype.js";
+import { sum } from "./reduce.js";
+import { Rows } from "./rows.js";
+import { broadcast, numelOf, type Shape, show } from "./shape.js";
+import { expand, reshape, transpose, unsqueeze } from "./view.js";
+
+const dot = new Rows("dot", 2, (args) => [
+  { per: "row", value: k.reduce("sum", k.mul(args[0] as Expr, args[1] as Expr)) },
+]);
+const dotBias = new Rows("dotBias", 3, (args) => [
+  { per: "row", value: k.add(k.reduce("sum", k.mul(args[0] as Expr, args[1] as Expr)), args[2] as Expr) },
+]);
+
+/** Up to so many rows (or columns) a product is a handful of dot products. */
+const fewRows = 3;
+
+const executables = new WeakMap<Engine, Map<string, Executable>>();
+const params = new Float64Array(16);
+
+function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
+  const { engine } = a.device;
+  let cache = executables.get(engine);
+  if (cache === undefined) {
+    cache = new Map();
+    executables.set(engine, cache);
+  }
+  const type = a.dtype as "float32" | "float64";
+  const key = `${type}${bias !== null}`;
+  let e = cache.get(key);
+  if (e === undefined) {
+    const value = type === "float32" ? "f32" : "f64";
+    const finish = bias === null ? null : expandMath(k.add(k.load(0, value), k.load(1, value)));
+    e = engine.compile({ kind: "matmul", name: "matmul", type, bias: bias !== null, finish });
+    cache.set(key, e);
+  }
+  const [batch, M, K] = a.shape as [number, number, number];
+  const N = b.shape[2] as number;
+  const p = [
+    batch, M, N, K, ...a.strides, ...b.strides, out.strides[0] as number, out.strides[1] as number,
+    bias === null ? 0 : (bias.strides[0] as number),
+  ];
+  params.set(p);
+  const operands = bias === null ? [a, b, out] : [a, b, out, bias];
+  engine.launch(e, operands.map((t) => t.buffer), operands.map((t) => t.offset), params, p.length, batch * M, batch * M * N * K * 2);
+}
+
+/** (batch, M, K) × (batch, K, N) → (batch, M, N) with bias of shape (N), unrecorded. Strides may be anything. */
+function product(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
+  const [batch, M, K] = a.shape as [number, number, number];
+  const N = b.shape[2] as number;
+  const full = isFloating(a.dtype) && a.dtype !== "float16" && a.dtype !== "bfloat16";
+  if (full && M > fewRows && N > fewRows && K > 0) {
+    const out = emptyTensor([batch, M, N], a.dtype, a.device);
+    if (out.numel() > 0) packed(a, b, out, bias);
+    return out;
+  }
+  const space: Shape = [batch, M, N, K];
+  const rows = unsqueeze(a, 2);
+  const columns = unsqueeze(transpose(b, 1, 2), 1);
+  const inputs = bias === null ? [rows, columns] : [rows, columns, reshape(bias, [1, 1, N, 1])];
+  const call = { inputs, shape: space, dims: [3], compute: a.dtype, outputs: [a.dtype] };
+  return (bias === null ? dot : dotBias).call(call)[0] as Tensor;
+}
+
+function check(op: string, x: Tensor, y: Tensor): void {
+  deviceOf(op, [x, y]);
+  if (x.dtype !== y.dtype) {
+    throw new DTypeError(`${op}: dtypes differ: ${x.dtype} and ${y.dtype}; convert one with .to("${promoteTypes(x.dtype, y.dtype)}")`);
+  }
+  if (x.dtype === "bool") throw new DTypeError(`${op}: is not defined on bool`);
+}
+
+/** https://pytorch.org/docs/stable/generated/torch.matmul.html */
+export function matmul(x: Tensor, y: Tensor): Tensor {
+  check("matmul", x, y);
+  const dx = x.shape.length;
+  const dy = y.shape.length;
+  if (dx === 0 || dy === 0) {
+    throw new ShapeError(`matmul: both tensors need a dimension: ${show(x.shape)} × ${show(y.shape)}; use mul for scalars`);
+  }
+  const inner = x.shape[dx - 1] as number;
+  const other = (dy === 1 ? y.shape[0] : y.shape[dy - 2]) as number;
+  if (inner !== other) {
+    throw new ShapeError(`matmul: inner sizes differ: ${show(x.shape)} × ${show(y.shape)}; ${inner} must equal ${other}`);
+  }
+  if (dx === 1 && dy === 1) return reshape(bmm3(reshape(x, [1, 1, inner]), reshape(y, [1, inner, 1])), []);
+  if (dx === 1) {
+    const out = matmul(unsqueeze(x, 0), y);
+    return reshape(out, [...out.shape.slice(0, -2), out.shape[out.shape.length - 1] as number]);
+  }
+  if (dy === 1) {
+    const out = matmul(x, unsqueeze(y, 1));
+    return reshape(out, out.shape.slice(0, -1));
+  }
+  const M = x.shape[dx - 2] as number;
+  const N = y.shape[dy - 1] as number;
+  if (dy === 2) {
+    // One product of many rows.
+    const lead = x.shape.slice(0, -2);
+    const out = bmm3(reshape(x, [1, numelOf(lead) * M, inner]), unsqueeze(y, 0));
+    return reshape(out, [...lead, M, N]);
+  }
+  const lead = broadcast("matmul", x.shape.slice(0, -2), y.shape.slice(0, -2));
+  const batch = numelOf(lead);
+  const a = reshape(expand(x, [...lead, M, inner]), [batch, M, inner]);
+  const b = reshape(expand(y, [...lead, inner, N]), [batch, inner, N]);
+  return reshape(bmm3(a, b), [...lead, M, N]);
+}
+
+function bmm3(a: Tensor, b: Tensor): Tensor {
+  const out = product(a, b, null);
+  if (records([a, b])) {
+    record("matmul", [a, b], [out], [b.requiresGrad || a.requiresGrad ? a : null, b], ([g], node) => [
+      a.requiresGrad ? bmm3(g as Tensor, transpose(node.input(1), 1, 2)) : null,
+      b.requiresGrad ? bmm3(transpose(node.input(0), 1, 2), g as Tensor) : null,
+    ]);
+  }
+  return out;
+}
+
+export function bmm(x: Tensor, y: Tensor): Tensor {
+  if (x.shape.length !== 3 || y.shape.length !== 3 || x.shape[0] !== y.shape[0]) {
+    throw new ShapeError(`bmm: needs (b, n, m) × (b, m, p), not ${show(x.shape)} × ${show(y.shape)}`);
+  }
+  return matmul(x, y);
+}
+export function mm(x: Tensor, y: Tensor): Tensor {
+  if (x.shape.length !== 2 || y.shape.length !== 2) {
+    throw new ShapeError(`mm: needs (n, m) × (m, p), not ${show(x.shape)} × ${show(y.shape)}`);
+  }
+  return matmul(x, y);
+}
+export function mv(x: Tensor, y: Tensor): Tensor {
+  if (x.shape.length !== 2 || y.shape.length !== 1) {
+    throw new ShapeError(`mv: needs (n, m) × (m), not ${show(x.shape)} × ${show(y.shape)}`);
+  }
+  return matmul(x, y);
+}
+export function dotProduct(x: Tensor, y: Tensor): Tensor {
+  if (x.shape.length !== 1 || y.shape.length !== 1) {
+    throw new ShapeError(`dot: needs two vectors, not ${show(x.shape)} and ${show(y.shape)}`);
+  }
+  return matmul(x, y);
+}
+export function outer(x: Tensor, y: Tensor): Tensor {
+  if (x.shape.length !== 1 || y.shape.length !== 1) {
+    throw new ShapeError(`outer: needs two vectors, not ${show(x.shape)} and ${show(y.shape)}`);
+  }
+  return unsqueeze(x, 1).mul(unsqueeze(y, 0));
+}
+
+/**
+ * y = x·Wᵀ + b for x (…, in), W (out, in), b (out): one launch.
+ * https://pytorch.org/docs/stable/generated/torch.nn.functional.linear.html
+ */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  check("linear", x, weight);
+  const n = x.shape.length;
+  const inputs = weight.shape[weight.shape.length - 1];
+  if (weight.shape.length !== 2) throw new ShapeError(`linear: the weight has shape ${show(weight.shape)}; expected (out, in)`);
+  if (n === 0 || x.shape[n - 1] !== inputs) {
+    throw new ShapeError(`linear: input ${show(x.shape)} does not end in ${inputs}, the weight ${show(weight.shape)}'s inputs`);
+  }
+  const outputs = weight.shape[0] as number;
+  if (bias !== null) {
+    check("linear", x, bias);
+    if (bias.shape.length !== 1 || bias.shape[0] !== outputs) {
+      throw new ShapeError(`linear: the bias has shape ${show(bias.shape)}; expected (${outputs},)`);
+    }
+  }
+  const lead = n === 1 ? noShape : x.shape.slice(0, -1);
+  const rows = numelOf(lead);
+  const flat = flatRows(x.detach(), rows, inputs as number);
+  const w = weight.detach();
+  const out3 = product(unsqueeze(flat, 0), unsqueeze(transpose(w, 0, 1), 0), bias === null ? null : bias.detach());
+  const out = reshape(out3, [...lead, outputs]);
+  if (records([x, weight, bias])) {
+    const needs = [x.requiresGrad, weight.requiresGrad, bias?.requiresGrad ?? false] as const;
+    const shape = x.shape;
+    record("linear", [x, weight, bias], [out], [needs[1] ? x : null, needs[0] ? weight : null], ([grad], node) => {
+      const g = flatRows(grad as Tensor, rows, outputs);
+      return [
+        needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
+        needs[1] ? weightGradient(g, flatRows(node.input(0), rows, inputs as number)) : null,
+        needs[2] ? (rows === 1 ? reshape(g, [outputs]) : sum(g, 0)) : null,
+      ];
+    });
+  }
+  return out;
+}
+const noShape: Shape = [];
+const flatRows = (x: Tensor, rows: number, columns: number): Tensor => reshape(x, [rows, columns]);
+
+/** gᵀ·x, an outer product when there is one row. */
+function weightGradient(g: Tensor, x: Tensor): Tensor {
+  if (g.shape[0] === 1) return transpose(g, 0, 1).mul(x);
+  return matmul(transpose(g, 0, 1), x);
+}
+
+/** beta·input + alpha·(x × y) */
+export function addmm(input: Tensor, x: Tensor, y: Tensor, o: { beta?: number; alpha?: number } = {}): Tensor {
+  let out = mm(x, y);
+  if (o.alpha !== undefined && o.alpha !== 1) out = out.mul(o.alpha);
+  return (o.beta === undefined || o.beta === 1 ? input : input.mul(o.beta)).add(out);
+}
+

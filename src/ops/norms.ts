@@ -1,0 +1,188 @@
+/** Softmax and layer normalisation: one pass over each row, forward and backward. */
+import { isGradEnabled } from "../autograd/mode.js";
+import { record, records } from "../autograd/tape.js";
+import { ShapeError } from "../errors.js";
+import * as k from "../kernel/expr.js";
+import type { Expr } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import * as a from "./arithmetic.js";
+import { toFloating } from "./dtype.js";
+import { sum } from "./reduce.js";
+import { Rows } from "./rows.js";
+import { numelOf, sameShape, type Shape, show, wrapDim } from "./shape.js";
+import { cast, reshape } from "./view.js";
+
+const arg = (args: readonly Expr[], i: number): Expr => args[i] as Expr;
+const element = (value: Expr) => [{ per: "element" as const, value }];
+
+const softmaxRows = new Rows("softmax", 1, (x) => {
+  const e = k.exp(k.sub(arg(x, 0), k.reduce("max", arg(x, 0))));
+  return element(k.div(e, k.reduce("sum", e)));
+});
+const softmaxBack = new Rows("softmaxBackward", 2, (x) => {
+  const [g, y] = [arg(x, 0), arg(x, 1)];
+  return element(k.mul(y, k.sub(g, k.reduce("sum", k.mul(g, y)))));
+});
+const logSoftmaxRows = new Rows("logSoftmax", 1, (x) => {
+  const shifted = k.sub(arg(x, 0), k.reduce("max", arg(x, 0)));
+  return element(k.sub(shifted, k.log(k.reduce("sum", k.exp(shifted)))));
+});
+const logSoftmaxBack = new Rows("logSoftmaxBackward", 2, (x) => {
+  const [g, y] = [arg(x, 0), arg(x, 1)];
+  return element(k.sub(g, k.mul(k.exp(y), k.reduce("sum", g))));
+});
+
+function along(rows: Rows, inputs: readonly Tensor[], d: number): Tensor {
+  const x = inputs[0] as Tensor;
+  const dims = x.shape.length === 0 ? [] : [d];
+  return rows.call({ inputs, shape: x.shape, dims, compute: x.dtype, outputs: [x.dtype] })[0] as Tensor;
+}
+
+/** e^(x_i − max)/Σ e^(x_j − max) along `dim`. */
+export function softmax(input: Tensor, dim: number): Tensor {
+  const d = wrapDim("softmax", dim, input.shape.length);
+  const x = cast(input, toFloating(input.dtype));
+  const out = along(softmaxRows, [x], d);
+  if (records([x])) {
+    record("softmax", [x], [out], [out], ([grad], node) => {
+      const g = grad as Tensor;
+      const y = node.input(0);
+      if (!isGradEnabled()) return [along(softmaxBack, [g, y], d)];
+      return [a.mul.call(y, a.sub.call(g, sum(a.mul.call(g, y), d, { keepdim: true })))];
+    });
+  }
+  return out;
+}
+
+/** x_i − log Σ e^(x_j) along `dim`. */
+export function logSoftmax(input: Tensor, dim: number): Tensor {
+  const d = wrapDim("logSoftmax", dim, input.shape.length);
+  const x = cast(input, toFloating(input.dtype));
+  const out = along(logSoftmaxRows, [x], d);
+  if (records([x])) {
+    record("logSoftmax", [x], [out], [out], ([grad], node) => {
+      const g = grad as Tensor;
+      const y = node.input(0);
+      if (!isGradEnabled()) return [along(logSoftmaxBack, [g, y], d)];
+      return [a.sub.call(g, a.mul.call(a.exp.call(y), sum(g, d, { keepdim: true })))];
+    });
+  }
+  return out;
+}
+
+/** Mean and 1/√(variance + ε) of a row, as expressions. */
+function moments(x: Expr, inverse: Expr, eps: Expr): { centred: Expr; rstd: Expr; mean: Expr } {
+  const mean = k.mul(k.reduce("sum", x), inverse);
+  const centred = k.sub(x, mean);
+  const variance = k.mul(k.reduce("sum", k.square(centred)), inverse);
+  return { mean, centred, rstd: k.div(1, k.sqrt(k.add(variance, eps))) };
+}
+const layerNormBody = (affine: boolean) => (x: readonly Expr[], [inverse, eps]: readonly Expr[]) => {
+  const { mean, centred, rstd } = moments(arg(x, 0), inverse as Expr, eps as Expr);
+  const xhat = k.mul(centred, rstd);
+  return [
+    { per: "element" as const, value: affine ? k.add(k.mul(xhat, arg(x, 1)), arg(x, 2)) : xhat },
+    { per: "row" as const, value: mean },
+    { per: "row" as const, value: rstd },
+  ];
+};
+const layerNormPlain = new Rows("layerNorm", 1, layerNormBody(false), ["f32", "f32"]);
+const layerNormAffine = new Rows("layerNorm", 3, layerNormBody(true), ["f32", "f32"]);
+/** (g·w − mean(g·w) − x̂·mean(g·w·x̂))·rstd */
+const layerNormBack = new Rows(
+  "layerNormBackward",
+  5,
+  (x, [inverse]) => {
+    const [g, v, mean, rstd, w] = [0, 1, 2, 3, 4].map((i) => arg(x, i)) as [Expr, Expr, Expr, Expr, Expr];
+    const xhat = k.mul(k.sub(v, mean), rstd);
+    const gw = k.mul(g, w);
+    const m1 = k.mul(k.reduce("sum", gw), inverse as Expr);
+    const m2 = k.mul(k.reduce("sum", k.mul(gw, xhat)), inverse as Expr);
+    return element(k.mul(k.sub(k.sub(gw, m1), k.mul(xhat, m2)), rstd));
+  },
+  ["f32"],
+);
+/** Σ g·x̂ and Σ g over the rows. */
+const layerNormParams = new Rows("layerNormParameters", 4, (x) => {
+  const [g, v, mean, rstd] = [0, 1, 2, 3].map((i) => arg(x, i)) as [Expr, Expr, Expr, Expr];
+  return [
+    { per: "row", value: k.reduce("sum", k.mul(g, k.mul(k.sub(v, mean), rstd))) },
+    { per: "row", value: k.reduce("sum", g) },
+  ];
+});
+
+/** (x − mean)/√(var + ε)·weight + bias over the last dimensions. */
+export function layerNorm(
+  x: Tensor, normalizedShape: Shape, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5,
+): Tensor {
+  const n = normalizedShape.length;
+  const lead = x.shape.length - n;
+  if (n === 0 || lead < 0 || !sameShape(x.shape.slice(lead), normalizedShape)) {
+    throw new ShapeError(`layerNorm: input ${show(x.shape)} does not end in ${show(normalizedShape)}`);
+  }
+  for (const [name, t] of [["weight", weight], ["bias", bias]] as const) {
+    if (t !== null && !sameShape(t.shape, normalizedShape)) {
+      throw new ShapeError(`layerNorm: the ${name} has shape ${show(t.shape)}; expected ${show(normalizedShape)}`);
+    }
+  }
+  const dims = Array.from({ length: n }, (_, i) => lead + i);
+  const leadDims = Array.from({ length: lead }, (_, i) => i);
+  const inverse = 1 / numelOf(normalizedShape);
+  const affine = weight !== null || bias !== null;
+  const w = weight ?? (affine ? a.add.call(a.mul.call(bias as Tensor, 0), 1).detach() : null);
+  const b = bias ?? (affine ? a.mul.call(weight as Tensor, 0).detach() : null);
+  const inputs = affine ? [x, w as Tensor, b as Tensor] : [x];
+  const outputs = [x.dtype, x.dtype, x.dtype];
+  const [out, mean, rstd] = (affine ? layerNormAffine : layerNormPlain).call({
+    inputs, shape: x.shape, dims, compute: x.dtype, outputs, scalars: [inverse, eps], keepdim: true,
+  }) as [Tensor, Tensor, Tensor];
+  if (!records([x, weight, bias])) return out;
+  const needs = [x.requiresGrad, weight?.requiresGrad ?? false, bias?.requiresGrad ?? false] as const;
+  const { shape, dtype } = x;
+  record("layerNorm", [x, weight, bias], [out], [x, mean, rstd, w], ([grad], node) => {
+    const g = grad as Tensor;
+    const v = node.input(0);
+    if (isGradEnabled()) return composed(g, v, node.input(1).shape, weight === null ? null : node.input(3), needs, dims, leadDims, eps);
+    const m = node.input(1);
+    const r = node.input(2);
+    const one = w === null ? onesFor(v) : node.input(3);
+    const gx = needs[0]
+      ? (layerNormBack.call({
+          inputs: [g, v, m, r, one], shape, dims, compute: dtype, outputs: [dtype], scalars: [inverse],
+        })[0] as Tensor)
+      : null;
+    let gw: Tensor | null = null;
+    let gb: Tensor | null = null;
+    if (needs[1] || needs[2]) {
+      [gw, gb] = layerNormParams.call({
+        inputs: [g, v, m, r], shape, dims: leadDims, compute: dtype, outputs: [dtype, dtype],
+      }) as [Tensor, Tensor];
+    }
+    return [gx, needs[1] ? gw : null, needs[2] ? gb : null];
+  });
+  return out;
+}
+
+const onesFor = (x: Tensor): Tensor => reshape(a.add.call(a.mul.call(sum(x.detach()), 0), 1), []);
+
+/** The same gradients of differentiable operations, for gradients of gradients. */
+function composed(
+  g: Tensor, x: Tensor, _kept: Shape, w: Tensor | null, needs: readonly [boolean, boolean, boolean],
+  dims: readonly number[], lead: readonly number[], eps: number,
+): (Tensor | null)[] {
+  const mean = x.mean(dims, { keepdim: true });
+  const centred = a.sub.call(x, mean);
+  const rstd = a.rsqrt.call(a.add.call(a.square.call(centred).mean(dims, { keepdim: true }), eps));
+  const xhat = a.mul.call(centred, rstd);
+  const gw = w === null ? g : a.mul.call(g, w);
+  const inner = a.sub.call(
+    a.sub.call(gw, gw.mean(dims, { keepdim: true })),
+    a.mul.call(xhat, a.mul.call(gw, xhat).mean(dims, { keepdim: true })),
+  );
+  const down = (t: Tensor): Tensor => (lead.length === 0 ? t : sum(t, lead));
+  return [
+    needs[0] ? a.mul.call(inner, rstd) : null,
+    needs[1] ? down(a.mul.call(g, xhat)) : null,
+    needs[2] ? down(g) : null,
+  ];
+}

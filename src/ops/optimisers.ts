@@ -1,0 +1,129 @@
+/** The update rules of optimisers as kernels: one launch a parameter reads and writes everything once, in place. */
+import * as k from "../kernel/expr.js";
+import type { Expr } from "../kernel/ir.js";
+import { type ValueType, valueTypeOf } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { LoopFamily } from "./core.js";
+
+type Rule = (state: readonly Expr[], settings: readonly Expr[]) => readonly Expr[];
+
+/** Tensors [parameter, gradient, …state]; writes the parameter and the state. */
+class Update {
+  private readonly families = new Map<ValueType, LoopFamily>();
+  constructor(
+    private readonly name: string,
+    private readonly inputs: number,
+    private readonly settings: number,
+    private readonly rule: Rule,
+  ) {}
+
+  run(tensors: readonly Tensor[], settings: readonly number[]): void {
+    const parameter = tensors[0] as Tensor;
+    const n = parameter.numel();
+    if (n === 0) return;
+    const type = valueTypeOf[parameter.dtype];
+    let family = this.families.get(type);
+    if (family === undefined) {
+      family = new LoopFamily(
+        {
+          name: this.name,
+          build: (load, scalar) => {
+            const state = Array.from({ length: this.inputs }, (_, i) => k.cast(load(i), type));
+            return this.rule(state, Array.from({ length: this.settings }, (_, i) => scalar(i))).map((value) => ({ value, per: "element" }));
+          },
+        },
+        new Array<ValueType>(this.settings).fill(type),
+      );
+      this.families.set(type, family);
+    }
+    const written = tensors.filter((_, i) => i !== 1);
+    const all = [...tensors, ...written];
+    if (all.every((t) => t.contiguous_)) family.runFlat(all, tensors.length, n, settings);
+    else family.run(all, tensors.length, parameter.shape, [], all.map((t) => t.strides), settings);
+    for (const t of written) t.buffer.version += 1;
+  }
+}
+
+const at = (s: readonly Expr[], i: number): Expr => s[i] as Expr;
+/** Settings: gradient sign, weight decay, lr; with momentum also its factor, the gradient's weight, the look-ahead. */
+const decayed = (s: readonly Expr[], c: readonly Expr[]): Expr => k.add(k.mul(at(s, 1), at(c, 0)), k.mul(at(s, 0), at(c, 1)));
+const sgd = new Update("sgd", 2, 3, (s, c) => [k.sub(at(s, 0), k.mul(at(c, 2), decayed(s, c)))]);
+const momentumRule = (nesterov: boolean) => (s: readonly Expr[], c: readonly Expr[]): readonly Expr[] => {
+  const g = decayed(s, c);
+  const buffer = k.add(k.mul(at(s, 2), at(c, 3)), k.mul(g, at(c, 4)));
+  const direction = nesterov ? k.add(g, k.mul(buffer, at(c, 5))) : buffer;
+  return [k.sub(at(s, 0), k.mul(at(c, 2), direction)), buffer];
+};
+const sgdMomentum = new Update("sgdMomentum", 3, 5, momentumRule(false));
+const sgdNesterov = new Update("sgdNesterov", 3, 6, momentumRule(true));
+
+export interface SgdSettings {
+  lr: number;
+  momentum: number;
+  dampening: number;
+  weightDecay: number;
+  nesterov: boolean;
+  maximize: boolean;
+  /** The momentum buffer holds nothing yet. */
+  first: boolean;
+}
+
+/** https://pytorch.org/docs/stable/generated/torch.optim.SGD.html */
+export function sgdStep(parameter: Tensor, gradient: Tensor, buffer: Tensor | null, o: SgdSettings): void {
+  const common = [o.maximize ? -1 : 1, o.weightDecay, o.lr];
+  if (buffer === null) {
+    sgd.run([parameter, gradient], common);
+    return;
+  }
+  // The first step copies the gradient into the buffer.
+  const settings = [...common, o.first ? 0 : o.momentum, o.first ? 1 : 1 - o.dampening];
+  if (o.nesterov) sgdNesterov.run([parameter, gradient, buffer], [...settings, o.momentum]);
+  else sgdMomentum.run([parameter, gradient, buffer], settings);
+}
+
+/** Settings: gradient sign, L2 decay, decoupled keep factor, β1, 1−β1, β2, 1−β2, step size lr/(1−β1ᵗ), 1/√(1−β2ᵗ), ε. */
+const adamRule = (amsgrad: boolean) => (s: readonly Expr[], c: readonly Expr[]): readonly Expr[] => {
+  const [sign, decay, keep, b1, c1, b2, c2, step, root, eps] = Array.from({ length: 10 }, (_, i) => at(c, i)) as [
+    Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr,
+  ];
+  const p = k.mul(at(s, 0), keep);
+  const g = k.add(k.mul(at(s, 1), sign), k.mul(at(s, 0), decay));
+  const m = k.add(k.mul(at(s, 2), b1), k.mul(g, c1));
+  const v = k.add(k.mul(at(s, 3), b2), k.mul(k.square(g), c2));
+  const largest = amsgrad ? k.max(at(s, 4), v) : v;
+  const denominator = k.add(k.mul(k.sqrt(largest), root), eps);
+  const next = k.sub(p, k.div(k.mul(step, m), denominator));
+  return amsgrad ? [next, m, v, largest] : [next, m, v];
+};
+const adam = new Update("adam", 4, 10, adamRule(false));
+const adamAms = new Update("adamAmsgrad", 5, 10, adamRule(true));
+
+export interface AdamSettings {
+  lr: number;
+  beta1: number;
+  beta2: number;
+  eps: number;
+  weightDecay: number;
+  /** Counted from 1. */
+  step: number;
+  /** AdamW: decay the parameter, not the gradient. */
+  decoupled: boolean;
+  maximize: boolean;
+}
+
+/** https://pytorch.org/docs/stable/generated/torch.optim.Adam.html */
+export function adamStep(
+  parameter: Tensor, gradient: Tensor, expAvg: Tensor, expAvgSq: Tensor, maxExpAvgSq: Tensor | null, o: AdamSettings,
+): void {
+  const settings = [
+    o.maximize ? -1 : 1,
+    o.decoupled ? 0 : o.weightDecay,
+    o.decoupled ? 1 - o.lr * o.weightDecay : 1,
+    o.beta1, 1 - o.beta1, o.beta2, 1 - o.beta2,
+    o.lr / (1 - o.beta1 ** o.step),
+    1 / Math.sqrt(1 - o.beta2 ** o.step),
+    o.eps,
+  ];
+  if (maxExpAvgSq === null) adam.run([parameter, gradient, expAvg, expAvgSq], settings);
+  else adamAms.run([parameter, gradient, expAvg, expAvgSq, maxExpAvgSq], settings);
+}

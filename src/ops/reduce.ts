@@ -1,0 +1,279 @@
+/** Reductions, one entry each: the expression of a row, and its gradient in terms of other operations. */
+import { record, records } from "../autograd/tape.js";
+import { DTypeError, ShapeError } from "../errors.js";
+import * as k from "../kernel/expr.js";
+import type { Expr } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import * as a from "./arithmetic.js";
+import { type DType, defaultInteger, isFloating, toFloating } from "./dtype.js";
+import { setSumTo } from "./elementwise.js";
+import { Rows } from "./rows.js";
+import { numelOf, sameShape, type Shape, show, wrapDim, wrapDims } from "./shape.js";
+import { cast, expand, reshape } from "./view.js";
+
+export type Dims = number | readonly number[] | null | undefined;
+export interface ReduceOptions {
+  keepdim?: boolean;
+  dtype?: DType;
+}
+
+const row = (value: Expr) => [{ per: "row" as const, value }];
+const arg = (args: readonly Expr[], i = 0): Expr => args[i] as Expr;
+
+const sumRows = new Rows("sum", 1, (x) => row(k.reduce("sum", arg(x))));
+const meanRows = new Rows("mean", 1, (x, [inverse]) => row(k.mul(k.reduce("sum", arg(x)), inverse as Expr)), ["f32"]);
+const prodRows = new Rows("prod", 1, (x) => row(k.reduce("prod", arg(x))));
+const maxRows = new Rows("amax", 1, (x) => row(k.reduce("max", arg(x))));
+const minRows = new Rows("amin", 1, (x) => row(k.reduce("min", arg(x))));
+const nonzero = (x: Expr): Expr => k.cast(k.cast(x, "bool"), "i32");
+const anyRows = new Rows("any", 1, (x) => row(k.ne(k.reduce("sum", nonzero(arg(x))), 0)));
+const allRows = new Rows("all", 1, (x) => row(k.eq(k.reduce("sum", k.sub(1, nonzero(arg(x)))), 0)));
+const varRows = new Rows(
+  "var",
+  1,
+  (x, [inverse, unbiased]) => {
+    const mean = k.mul(k.reduce("sum", arg(x)), inverse as Expr);
+    return row(k.mul(k.reduce("sum", k.square(k.sub(arg(x), mean))), unbiased as Expr));
+  },
+  ["f32", "f32"],
+);
+const normRows = new Rows("norm", 1, (x) => row(k.sqrt(k.reduce("sum", k.square(arg(x))))));
+const logsumexpRows = new Rows("logsumexp", 1, (x) => {
+  const m = k.reduce("max", arg(x));
+  const finite = k.select(k.lt(k.abs(m), Number.POSITIVE_INFINITY), m, 0);
+  return row(k.add(k.log(k.reduce("sum", k.exp(k.sub(arg(x), finite)))), finite));
+});
+
+/** The first position of the extreme; NaN counts as the most extreme. */
+function argBody(fold: "max" | "min"): (x: readonly Expr[]) => readonly { per: "row"; value: Expr }[] {
+  return (x) => {
+    const v = arg(x).type === "bool" ? k.cast(arg(x), "i32") : arg(x);
+    const extreme = k.reduce(fold, v);
+    const hit = k.isFloat(v.type) ? k.or(k.eq(v, extreme), k.isNaN(v)) : k.eq(v, extreme);
+    const position = k.load(1, "i32");
+    return [
+      { per: "row", value: extreme },
+      { per: "row", value: k.reduce("min", k.select(hit, position, 2 ** 31 - 1)) },
+    ];
+  };
+}
+
+interface Space {
+  readonly dims: number[];
+  readonly count: number;
+  readonly keptShape: Shape;
+}
+function space(op: string, x: Tensor, dims: Dims): Space {
+  const list = wrapDims(op, dims, x.shape.length);
+  const set = new Set(list);
+  return {
+    dims: list,
+    count: numelOf(list.map((d) => x.shape[d] as number)),
+    keptShape: x.shape.map((n, i) => (set.has(i) ? 1 : n)),
+  };
+}
+
+function fold(rows: Rows, x: Tensor, s: Space, keepdim: boolean, compute: DType, out: DType, scalars: readonly number[] = []): Tensor {
+  return rows.call({
+    inputs: [x], shape: x.shape, dims: s.dims, compute, outputs: [out], scalars, keepdim,
+  })[0] as Tensor;
+}
+
+/** A gradient with the folded dimensions back as size 1, so that it broadcasts against the input. */
+const kept = (g: Tensor, s: Space): Tensor => reshape(g, s.keptShape);
+
+function withGradient(
+  name: string, x: Tensor, out: Tensor, saved: readonly Tensor[],
+  gradient: (g: Tensor, saved: readonly Tensor[]) => Tensor,
+): Tensor {
+  if (isFloating(out.dtype) && records([x])) {
+    record(name, [x], [out], saved, ([g], node) => [gradient(g as Tensor, saved.map((_, i) => node.input(i)))]);
+  }
+  return out;
+}
+
+export function sum(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
+  const s = space("sum", x, dims);
+  const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
+  const { shape, dtype: from } = x;
+  const out = fold(sumRows, x, s, o.keepdim ?? false, dtype, dtype);
+  return withGradient("sum", x, out, [], (g) => cast(expand(kept(g, s), shape), from));
+}
+
+export function mean(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
+  const dtype = o.dtype ?? x.dtype;
+  if (!isFloating(dtype)) throw new DTypeError(`mean: needs a floating dtype, not ${dtype}; convert with .float()`);
+  const s = space("mean", x, dims);
+  const { shape, dtype: from } = x;
+  const out = fold(meanRows, x, s, o.keepdim ?? false, dtype, dtype, [1 / s.count]);
+  return withGradient("mean", x, out, [], (g) => cast(expand(a.mul.call(kept(g, s), 1 / s.count), shape), from));
+}
+
+export function prod(x: Tensor, dim?: number | null, o: ReduceOptions = {}): Tensor {
+  const s = space("prod", x, dim);
+  const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
+  const out = fold(prodRows, x, s, o.keepdim ?? false, dtype, dtype);
+  return withGradient("prod", x, out, [x], (g, [saved]) => {
+    // With one zero in a row only that entry has a gradient; with two, none.
+    const v = saved as Tensor;
+    const zero = a.eq.call(v, 0);
+    const others = a.whereSelect.call(a.add.call(a.mul.call(v, 0), 1), v, zero);
+    const rest = prod2(others, s);
+    const zeros = cast(sum(cast(zero, "int32"), s.dims, { keepdim: true }), "int32");
+    const plain = a.div.call(rest, others);
+    const none = a.mul.call(plain, 0);
+    const single = a.whereSelect.call(expand(rest, v.shape), none, a.logicalAnd.call(zero, a.eq.call(zeros, 1)));
+    return a.mul.call(kept(g, s), a.whereSelect.call(plain, single, expand(a.eq.call(zeros, 0), v.shape)));
+  });
+}
+const prod2 = (x: Tensor, s: Space): Tensor =>
+  s.dims.length === 1 || s.dims.length === x.shape.length
+    ? reshape(s.dims.length === 1 ? prod(x, s.dims[0] as number) : prod(x), s.keptShape)
+    : x;
+
+function nonEmpty(op: string, x: Tensor, s: Space): void {
+  if (s.count === 0) throw new ShapeError(`${op}: nothing to reduce: ${show(x.shape)} is empty along ${show(s.dims)}`);
+}
+
+function extreme(name: "amax" | "amin", x: Tensor, dims: Dims, keepdim: boolean): Tensor {
+  const s = space(name, x, dims);
+  nonEmpty(name, x, s);
+  const compute = x.dtype === "bool" ? "uint8" : x.dtype;
+  const out = fold(name === "amax" ? maxRows : minRows, x, s, keepdim, compute, x.dtype);
+  // Ties share the gradient evenly.
+  return withGradient(name, x, out, [x, out], (g, [v, o]) => {
+    const hit = cast(a.eq.call(v as Tensor, kept(o as Tensor, s)), (v as Tensor).dtype);
+    return a.mul.call(a.div.call(hit, sum(hit, s.dims, { keepdim: true })), kept(g, s));
+  });
+}
+export const amax = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => extreme("amax", x, dims, o.keepdim ?? false);
+export const amin = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => extreme("amin", x, dims, o.keepdim ?? false);
+
+/** Set by creation.ts, which stands above: 0, 1, … as int32. */
+let positions: (n: number, like: Tensor) => Tensor;
+/** Set by indexing.ts: puts g back at the chosen positions of a dimension. */
+let scatterBack: (g: Tensor, indices: Tensor, shape: Shape, dim: number) => Tensor;
+export function setReduceHelpers(p: typeof positions, s: typeof scatterBack): void {
+  positions = p;
+  scatterBack = s;
+}
+
+const argRows = {
+  max: new Rows("argmax", 2, argBody("max")),
+  min: new Rows("argmin", 2, argBody("min")),
+};
+
+/** Values and their positions along one dimension. */
+export function extremeWithIndex(which: "max" | "min", x: Tensor, dim: number, keepdim: boolean): { values: Tensor; indices: Tensor } {
+  const d = wrapDim(which, dim, x.shape.length);
+  const n = x.shape[d] ?? 1;
+  if (n === 0) throw new ShapeError(`${which}: dimension ${d} of ${show(x.shape)} is empty`);
+  const along = reshape(positions(n, x), x.shape.length === 0 ? [] : [n, ...x.shape.slice(d + 1).map(() => 1)]);
+  const dims = x.shape.length === 0 ? [] : [d];
+  const compute = x.dtype === "bool" ? "uint8" : x.dtype;
+  const [values, indices] = argRows[which].call({
+    inputs: [x, along], shape: x.shape, dims, compute, outputs: [x.dtype, defaultInteger], keepdim,
+  }) as [Tensor, Tensor];
+  const { shape } = x;
+  if (isFloating(x.dtype) && records([x])) {
+    record(which, [x], [values], [indices], ([g], node) => {
+      const s = keepdim || shape.length === 0 ? [g as Tensor, node.input(0)] : [g as Tensor, node.input(0)].map((t) => reshape(t as Tensor, shape.map((m, i) => (i === d ? 1 : m))));
+      return [shape.length === 0 ? (g as Tensor) : scatterBack(s[0] as Tensor, s[1] as Tensor, shape, d)];
+    });
+  }
+  return { values, indices };
+}
+
+export function argExtreme(which: "max" | "min", x: Tensor, dim: number | null | undefined, keepdim: boolean): Tensor {
+  if (dim === null || dim === undefined) {
+    if (x.numel() === 0) throw new ShapeError(`arg${which}: ${show(x.shape)} is empty`);
+    const flat = x.detach().reshape([-1]);
+    const { indices } = extremeWithIndex(which, flat, 0, false);
+    return keepdim ? reshape(indices, x.shape.map(() => 1)) : indices;
+  }
+  return extremeWithIndex(which, x.detach(), dim, keepdim).indices;
+}
+
+function truth(rows: Rows, name: string, x: Tensor, dims: Dims, keepdim: boolean): Tensor {
+  return fold(rows, x, space(name, x, dims), keepdim, x.dtype, "bool");
+}
+export const any = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => truth(anyRows, "any", x, dims, o.keepdim ?? false);
+export const all = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => truth(allRows, "all", x, dims, o.keepdim ?? false);
+
+export interface VarianceOptions extends ReduceOptions {
+  /** Subtracted from the count; 1 (the default) is Bessel's. */
+  correction?: number;
+}
+/** Σ(x − mean)² / max(0, n − correction) */
+export function variance(x: Tensor, dims?: Dims, o: VarianceOptions = {}): Tensor {
+  if (!isFloating(x.dtype)) throw new DTypeError(`var: needs a floating dtype, not ${x.dtype}; convert with .float()`);
+  const s = space("var", x, dims);
+  const scale = 1 / Math.max(0, s.count - (o.correction ?? 1));
+  const out = fold(varRows, x, s, o.keepdim ?? false, x.dtype, x.dtype, [1 / s.count, scale]);
+  return withGradient("var", x, out, [x], (g, [v]) => {
+    const centred = a.sub.call(v as Tensor, mean(v as Tensor, s.dims, { keepdim: true }));
+    return a.mul.call(a.mul.call(centred, 2 * scale), kept(g, s));
+  });
+}
+export const std = (x: Tensor, dims?: Dims, o: VarianceOptions = {}): Tensor => a.sqrt.call(variance(x, dims, o));
+
+/** (Σ|x|ᵖ)^(1/p); p = ∞ gives the largest magnitude, 0 the number of nonzeros. */
+export function norm(x: Tensor, p: number = 2, dims?: Dims, o: ReduceOptions = {}): Tensor {
+  if (!isFloating(x.dtype)) throw new DTypeError(`norm: needs a floating dtype, not ${x.dtype}; convert with .float()`);
+  const keepdim = o.keepdim ?? false;
+  if (p === Number.POSITIVE_INFINITY) return amax(a.abs.call(x), dims, { keepdim });
+  if (p === Number.NEGATIVE_INFINITY) return amin(a.abs.call(x), dims, { keepdim });
+  if (p === 0) return cast(sum(cast(a.ne.call(x, 0), x.dtype), dims, { keepdim }), x.dtype);
+  if (p === 1) return sum(a.abs.call(x), dims, { keepdim });
+  if (p !== 2) return a.pow.call(sum(a.pow.call(a.abs.call(x), p), dims, { keepdim }), 1 / p);
+  const s = space("norm", x, dims);
+  const out = fold(normRows, x, s, keepdim, x.dtype, x.dtype);
+  // x/‖x‖, and 0 where the norm is 0.
+  return withGradient("norm", x, out, [x, out], (g, [v, n]) => {
+    const length = kept(n as Tensor, s);
+    const unit = a.div.call(v as Tensor, a.whereSelect.call(a.add.call(length, 1), length, a.eq.call(length, 0)));
+    return a.mul.call(unit, kept(g, s));
+  });
+}
+
+/** log Σ eˣ, shifted by the largest so that nothing overflows. */
+export function logsumexp(x: Tensor, dims: Dims, o: ReduceOptions = {}): Tensor {
+  const s = space("logsumexp", x, dims);
+  const dtype = toFloating(x.dtype);
+  const out = fold(logsumexpRows, x, s, o.keepdim ?? false, dtype, dtype);
+  return withGradient("logsumexp", x, out, [x, out], (g, [v, l]) =>
+    a.mul.call(a.exp.call(a.sub.call(v as Tensor, kept(l as Tensor, s))), kept(g, s)),
+  );
+}
+
+/** Folds a broadcast gradient back to `shape`. */
+export function sumTo(g: Tensor, shape: Shape): Tensor {
+  if (sameShape(g.shape, shape)) return g;
+  const lead = g.shape.length - shape.length;
+  const dims: number[] = [];
+  for (let i = 0; i < g.shape.length; i++) {
+    if (i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1)) dims.push(i);
+  }
+  return reshape(dims.length === 0 ? g : sum(g, dims, { keepdim: true }), shape);
+}
+setSumTo(sumTo);
+
+const scanRows = {
+  sum: new Rows("cumsum", 1, (x) => [{ per: "element", value: k.scan("sum", arg(x)) }]),
+  prod: new Rows("cumprod", 1, (x) => [{ per: "element", value: k.scan("prod", arg(x)) }]),
+};
+export function cumulative(which: "sum" | "prod", x: Tensor, dim: number): Tensor {
+  const name = `cum${which}`;
+  const d = wrapDim(name, dim, x.shape.length);
+  const dtype = isFloating(x.dtype) ? x.dtype : "int64";
+  if (x.shape.length === 0) return cast(x.clone(), dtype);
+  const out = scanRows[which].call({ inputs: [x], shape: x.shape, dims: [d], compute: dtype, outputs: [dtype] })[0] as Tensor;
+  if (which === "sum") {
+    return withGradient(name, x, out, [], (g) => cumulative("sum", g.flip(d), d).flip(d));
+  }
+  return withGradient(name, x, out, [x, out], (g, [v, o]) => {
+    // Σ_{i≥j} g_i·o_i / x_j; exact where x has no zeros.
+    const weighted = cumulative("sum", a.mul.call(g, o as Tensor).flip(d), d).flip(d);
+    return a.div.call(weighted, v as Tensor);
+  });
+}

@@ -1,0 +1,97 @@
+/**
+ * Operations over rows: an expression with reductions over some dimensions, giving one number a row (sum, argmax), or as
+ * many as went in (softmax, layer norm), or both. The pieces that reductions, softmax, norms and losses are made of.
+ */
+import * as k from "../kernel/expr.js";
+import { type Expr, type ValueType, valueTypeOf } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { type BodyStore, emptyTensor, LoopFamily, viewAt } from "./core.js";
+import type { DType } from "./dtype.js";
+import { contiguousStrides, numelOf, type Shape } from "./shape.js";
+
+export interface RowOutput {
+  readonly per: "row" | "element";
+  readonly value: Expr;
+}
+
+/** What is computed of the operands (already in the compute type) and the scalars. */
+export type RowBody = (args: readonly Expr[], scalars: readonly Expr[]) => readonly RowOutput[];
+
+export interface RowCall {
+  readonly inputs: readonly Tensor[];
+  /** The index space; inputs broadcast to it. */
+  readonly shape: Shape;
+  /** Dimensions folded, ascending. */
+  readonly dims: readonly number[];
+  readonly compute: DType;
+  /** The dtype of each output. */
+  readonly outputs: readonly DType[];
+  readonly scalars?: readonly number[];
+  /** Row outputs keep the folded dimensions with size 1. */
+  readonly keepdim?: boolean;
+}
+
+export class Rows {
+  private readonly families = new Map<ValueType, { family: LoopFamily; per: ("row" | "element")[] }>();
+
+  /** `indexed`: the body asks for `index(axis)`: outer axes first, then the folded ones. */
+  constructor(
+    readonly name: string,
+    private readonly arity: number,
+    private readonly body: RowBody,
+    private readonly scalarTypes: readonly ValueType[] = [],
+    private readonly indexed = false,
+  ) {}
+
+  call(c: RowCall): Tensor[] {
+    const compute = valueTypeOf[c.compute];
+    const { family, per } = this.family(compute);
+    const rank = c.shape.length;
+    const folded = new Set(c.dims);
+    const outerAxes: number[] = [];
+    for (let a = 0; a < rank; a++) if (!folded.has(a)) outerAxes.push(a);
+    const order = [...outerAxes, ...c.dims];
+    const outer = outerAxes.map((a) => c.shape[a] as number);
+    const inner = c.dims.map((a) => c.shape[a] as number);
+    const device = (c.inputs[0] as Tensor).device;
+    const views: number[][] = c.inputs.map((t) => {
+      const s = viewAt(t, c.shape);
+      return order.map((a) => s[a] as number);
+    });
+    const outs = per.map((p, i) => {
+      const dtype = c.outputs[i] as DType;
+      if (p === "element") {
+        const out = emptyTensor(c.shape, dtype, device);
+        const s = contiguousStrides(c.shape);
+        views.push(order.map((a) => s[a] as number));
+        return out;
+      }
+      const kept = c.keepdim === true ? c.shape.map((n, a) => (folded.has(a) ? 1 : n)) : outer;
+      views.push([...contiguousStrides(outer), ...inner.map(() => 0)]);
+      return emptyTensor(kept, dtype, device);
+    });
+    if (numelOf(outer) === 0) return outs;
+    if (c.dims.length === 0) {
+      // Nothing is folded: a fold over an axis of size 1 is the same.
+      for (const v of views) v.push(0);
+      family.run([...c.inputs, ...outs], c.inputs.length, outer, [1], views, c.scalars ?? []);
+      return outs;
+    }
+    family.run([...c.inputs, ...outs], c.inputs.length, outer, inner, views, c.scalars ?? []);
+    return outs;
+  }
+
+  private family(compute: ValueType): { family: LoopFamily; per: ("row" | "element")[] } {
+    const known = this.families.get(compute);
+    if (known !== undefined) return known;
+    const types = this.scalarTypes.map((t) => (t === "f32" ? compute : t));
+    const build = (load: (i: number) => Expr, scalar: (i: number) => Expr): BodyStore[] => {
+      const args = Array.from({ length: this.arity }, (_, i) => k.cast(load(i), compute));
+      return this.body(args, types.map((_, i) => scalar(i))).map((o) => ({ value: o.value, per: o.per }));
+    };
+    const probe = build((i) => k.load(i, compute), (i) => k.scalar(i, types[i] as ValueType));
+    const made = { family: new LoopFamily({ name: this.name, build }, types, this.indexed), per: probe.map((s) => s.per) };
+    this.families.set(compute, made);
+    return made;
+  }
+}

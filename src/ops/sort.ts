@@ -1,0 +1,150 @@
+/**
+ * Sorting by a bitonic network (Batcher, 1968): log²n rounds of compare-and-exchange, each one map kernel, so that it runs
+ * on every engine. Keys carry their positions, which makes it stable; NaN counts as the largest.
+ */
+import { record, records } from "../autograd/tape.js";
+import { ValueError } from "../errors.js";
+import * as k from "../kernel/expr.js";
+import type { Expr } from "../kernel/ir.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { emptyTensor, LoopFamily } from "./core.js";
+import { defaultInteger, isFloating } from "./dtype.js";
+import { gather } from "./indexing.js";
+import { extremeWithIndex } from "./reduce.js";
+import { wrapDim } from "./shape.js";
+import { cast, clone, contiguous, copyInto, fill, narrow, reshape, slice, transpose } from "./view.js";
+import { positionsLike } from "./creation.js";
+import { scatter } from "./indexing.js";
+
+/** Keys and positions in rows of a power of two; entries at positions ≥ n are padding and sort last. */
+function exchange(descending: boolean): LoopFamily {
+  return new LoopFamily(
+    {
+      name: "sortExchange",
+      build: (load, s) => {
+        const type = load(0).type;
+        const i = k.index(1);
+        const block = s(0);
+        const distance = s(1);
+        const row = k.mul(k.index(0), s(2));
+        const partner = k.xor(i, distance);
+        const at = k.add(row, partner);
+        const mine = { key: k.gather(0, type, k.add(row, i)), place: k.gather(1, "i32", k.add(row, i)) };
+        const other = { key: k.gather(0, type, at), place: k.gather(1, "i32", at) };
+        const n = s(3);
+        const goesFirst = (x: typeof mine, y: typeof mine): Expr => {
+          const xPad = k.ge(x.place, n);
+          const yPad = k.ge(y.place, n);
+          const xNaN = k.isFloat(type) ? k.isNaN(x.key) : k.bool(false);
+          const yNaN = k.isFloat(type) ? k.isNaN(y.key) : k.bool(false);
+          const ordered = descending ? k.lt(y.key, x.key) : k.lt(x.key, y.key);
+          const before = k.isFloat(type)
+            ? descending
+              ? k.or(ordered, k.and(xNaN, k.not(yNaN)))
+              : k.or(ordered, k.and(yNaN, k.not(xNaN)))
+            : ordered;
+          const same = k.isFloat(type) ? k.or(k.eq(x.key, y.key), k.and(xNaN, yNaN)) : k.eq(x.key, y.key);
+          const inData = k.or(before, k.and(same, k.lt(x.place, y.place)));
+          return k.select(k.ne(k.cast(xPad, "i32"), k.cast(yPad, "i32")), yPad, inData);
+        };
+        // In ascending blocks the lower index keeps what goes first.
+        const lower = k.lt(i, partner);
+        const up = k.eq(k.and(i, block), 0);
+        const keepFirst = k.eq(k.cast(lower, "i32"), k.cast(up, "i32"));
+        const mineFirst = goesFirst(mine, other);
+        const keepMine = k.eq(k.cast(keepFirst, "i32"), k.cast(mineFirst, "i32"));
+        return [
+          { value: k.select(keepMine, mine.key, other.key), per: "element" },
+          { value: k.select(keepMine, mine.place, other.place), per: "element" },
+        ];
+      },
+    },
+    ["i32", "i32", "i32", "i32"],
+    true,
+  );
+}
+const networks = { up: exchange(false), down: exchange(true) };
+
+export interface SortOptions {
+  descending?: boolean;
+  stable?: boolean;
+}
+
+/** https://pytorch.org/docs/stable/generated/torch.sort.html — always stable. */
+export function sort(x: Tensor, dim = -1, o: SortOptions = {}): { values: Tensor; indices: Tensor } {
+  if (x.shape.length === 0) return { values: clone(x), indices: reshape(cast(positionsLike(1, x), defaultInteger), []) };
+  const d = wrapDim("sort", dim, x.shape.length);
+  const last = x.shape.length - 1;
+  const data = contiguous(transpose(x.detach(), d, last));
+  const n = data.shape[last] as number;
+  const rows = n === 0 ? 0 : data.numel() / n;
+  const width = 2 ** Math.ceil(Math.log2(Math.max(1, n)));
+  const work = x.dtype === "bool" ? "uint8" : x.dtype;
+  let keys = emptyTensor([rows, width], work, x.device);
+  let places = emptyTensor([rows, width], "int32", x.device);
+  if (rows > 0) {
+    fill(keys, 0);
+    copyInto(slice(keys, 1, 0, n), reshape(data, [rows, n]));
+    copyInto(places, positionsLike(width, x));
+    const network = o.descending === true ? networks.down : networks.up;
+    for (let block = 2; block <= width; block *= 2) {
+      for (let distance = block / 2; distance >= 1; distance /= 2) {
+        const nextKeys = emptyTensor([rows, width], work, x.device);
+        const nextPlaces = emptyTensor([rows, width], "int32", x.device);
+        network.run(
+          [keys, places, nextKeys, nextPlaces], 2, [rows, width], [],
+          [[0, 0], [0, 0], [width, 1], [width, 1]], [block, distance, width, n],
+        );
+        keys = nextKeys;
+        places = nextPlaces;
+      }
+    }
+  }
+  const indices = contiguous(transpose(reshape(cast(slice(places, 1, 0, n), defaultInteger), data.shape), d, last));
+  const plain = contiguous(transpose(reshape(cast(slice(keys, 1, 0, n), x.dtype), data.shape), d, last));
+  return { values: attach("sort", x, plain, indices, d), indices };
+}
+
+/** Gradients of chosen values go back to where they were chosen from. */
+function attach(name: string, x: Tensor, values: Tensor, indices: Tensor, d: number): Tensor {
+  if (isFloating(x.dtype) && records([x])) {
+    const { shape } = x;
+    record(name, [x], [values], [indices], ([g], node) => {
+      const zeros = emptyTensor(shape, (g as Tensor).dtype, (g as Tensor).device);
+      fill(zeros, 0);
+      return [scatter(zeros, d, node.input(0), g as Tensor)];
+    });
+  }
+  return values;
+}
+
+export const argsort = (x: Tensor, dim = -1, o: SortOptions = {}): Tensor => sort(x.detach(), dim, o).indices;
+
+export interface TopkOptions {
+  largest?: boolean;
+}
+/** The k largest (or smallest) along a dimension, in order. */
+export function topk(x: Tensor, count: number, dim = -1, o: TopkOptions = {}): { values: Tensor; indices: Tensor } {
+  const d = wrapDim("topk", dim, x.shape.length);
+  const n = x.shape.length === 0 ? 1 : (x.shape[d] as number);
+  if (!Number.isInteger(count) || count < 0 || count > n) throw new ValueError(`topk: ${count} of ${n} entries along dimension ${d}`);
+  if (x.shape.length === 0) return sort(x);
+  if (count === 1) return extremeWithIndex(o.largest === false ? "min" : "max", x, d, true);
+  const { indices } = sort(x.detach(), d, { descending: o.largest ?? true });
+  const chosen = contiguous(narrow(indices, d, 0, count));
+  return { values: gather(x, d, chosen), indices: chosen };
+}
+
+/** The lower median, as PyTorch's. */
+export function median(x: Tensor, dim?: number | null, keepdim = false): { values: Tensor; indices: Tensor } {
+  const flat = dim === undefined || dim === null;
+  const source = flat ? reshape(x, [-1]) : x;
+  const d = wrapDim("median", flat ? 0 : (dim as number), source.shape.length);
+  const n = source.shape[d] ?? 1;
+  const { indices } = sort(source.detach(), d);
+  const middle = contiguous(narrow(indices, d, Math.floor((n - 1) / 2), 1));
+  const values = gather(source, d, middle);
+  if (keepdim) return { values, indices: middle };
+  const drop = (t: Tensor): Tensor => reshape(t, t.shape.filter((_, i) => i !== d));
+  return { values: drop(values), indices: drop(middle) };
+}

@@ -1,0 +1,227 @@
+/**
+ * Optimizer: parameter groups, per-parameter state and their exchange as state dicts. How one parameter is updated is
+ * the business of sgd.ts and adam.ts, and the arithmetic is one fused kernel of ops/ for each.
+ */
+import { StateDictError, ValueError } from "../errors.js";
+import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
+
+/** Parameters that share options. Options may be changed at any time; the next step uses them. */
+export type ParamGroup<Options> = Options & { params: Tensor[]; /** Set by a schedule. */ initialLr?: number };
+
+/** What a group is given as: its parameters, and those options that differ from the optimiser's. */
+export type ParamGroupInput<Options> = Partial<Options> & { params: Iterable<Tensor> | Tensor };
+
+/** What an optimiser takes: parameters, or groups of them. */
+export type Params<Options> = Iterable<Tensor> | Iterable<ParamGroupInput<Options>>;
+
+/** What an optimiser remembers of one parameter, by PyTorch's names in camelCase: `momentumBuffer`, `expAvg`, `step`. */
+export type ParamState = Record<string, Tensor | number>;
+
+/**
+ * An optimiser's state: PyTorch's layout, with camelCase names. Parameters are numbered through all groups; `state` is
+ * keyed by these numbers.
+ */
+export interface OptimizerStateDict<Options> {
+  state: Record<number, ParamState>;
+  paramGroups: (Options & { params: number[]; initialLr?: number })[];
+}
+
+/**
+ * The base of every optimiser. An optimiser of your own gives its defaults, checks them in `check`, and updates one
+ * parameter in `update`:
+ *
+ * ```ts
+ * import * as torch from "cresset";
+ * import { optim } from "cresset";
+ *
+ * class SignSGD extends optim.Optimizer<{ lr: number }> {
+ *   constructor(params: Iterable<torch.Tensor>, { lr = 0.1 } = {}) {
+ *     super(params, { lr });
+ *   }
+ *   protected update(param: torch.Tensor, grad: torch.Tensor, { lr }: { lr: number }): void {
+ *     param.sub_(grad.sign().mul(lr));
+ *   }
+ * }
+ * const w = torch.tensor([1, -1], { requiresGrad: true });
+ * const optimiser = new SignSGD([w]);
+ * w.square().sum().backward();
+ * optimiser.step();
+ * console.log(w.tolist()); // about [ 0.9, -0.9 ]
+ * ```
+ *
+ * Errors: ValueError if there are no parameters, if one is given twice, is not a leaf, or if an option is out of its
+ * domain.
+ *
+ * Source: {@link https://docs.pytorch.org/docs/stable/optim.html}
+ */
+export abstract class Optimizer<Options extends object> {
+  readonly paramGroups: ParamGroup<Options>[] = [];
+  /** What is remembered of each parameter that has been updated. */
+  readonly state = new Map<Tensor, ParamState>();
+
+  constructor(
+    params: Params<Options>,
+    /** The options of groups that do not set their own. */
+    readonly defaults: Readonly<Options>,
+  ) {
+    if (params instanceof Tensor) throw new ValueError(`${this.name()}: parameters come in an array, even a single one`);
+    const given = [...params] as (Tensor | ParamGroupInput<Options>)[];
+    if (given.length === 0) throw new ValueError(`${this.name()}: the list of parameters is empty`);
+    if (given.every((item) => item instanceof Tensor)) {
+      this.addParamGroup({ params: given } as unknown as ParamGroupInput<Options>);
+    } else {
+      for (const group of given) {
+        if (group instanceof Tensor) throw new ValueError(`${this.name()}: parameters and groups of them are mixed`);
+        this.addParamGroup(group);
+      }
+    }
+  }
+
+  /** Adds parameters with options of their own, such as the layers of a model that are trained later. */
+  addParamGroup(group: ParamGroupInput<Options>): void {
+    const params = group.params instanceof Tensor ? [group.params] : [...(group.params ?? [])];
+    const known = new Set(this.paramGroups.flatMap((other) => other.params));
+    for (const [i, param] of params.entries()) {
+      if (!(param instanceof Tensor)) throw new ValueError(`${this.name()}: parameter ${i} is not a tensor`);
+      if (!param.isLeaf) {
+        throw new ValueError(`${this.name()}: parameter ${i} is the result of an operation; only leaves can be optimised`);
+      }
+      if (known.has(param)) throw new ValueError(`${this.name()}: parameter ${i} appears twice`);
+      known.add(param);
+    }
+    const given = Object.entries(group).filter(([, value]) => value !== undefined);
+    const complete = { ...this.defaults, ...Object.fromEntries(given), params } as ParamGroup<Options>;
+    this.check(complete);
+    this.paramGroups.push(complete);
+  }
+
+  /** Throws ValueError for options out of their domain. */
+  protected check(_options: Readonly<Options>): void {}
+
+  /** Updates one parameter in place, given its gradient. Runs under noGrad; `state` starts empty and is kept. */
+  protected abstract update(param: Tensor, grad: Tensor, options: Readonly<Options>, state: ParamState): void;
+
+  /**
+   * Updates every parameter that has a gradient. A closure, if given, is run first with gradients on (it clears them,
+   * computes the loss, calls backward and returns the loss), and its result is returned.
+   */
+  step(): undefined;
+  step<T>(closure: () => T): T;
+  step<T>(closure?: () => T): T | undefined {
+    const result = closure && enableGrad(closure);
+    noGrad(() => {
+      for (const group of this.paramGroups) {
+        for (const param of group.params) {
+          const grad = param.grad;
+          if (!grad) continue;
+          let state = this.state.get(param);
+          if (!state) {
+            state = {};
+            this.state.set(param, state);
+          }
+          this.update(param, grad, group, state);
+        }
+      }
+    });
+    return result;
+  }
+
+  /** Forgets all gradients, or fills them with zeros if `setToNone` is false. */
+  zeroGrad({ setToNone = true }: { setToNone?: boolean } = {}): void {
+    for (const group of this.paramGroups) {
+      for (const param of group.params) {
+        if (setToNone) param.grad = null;
+        else if (param.grad) param.grad = param.grad.detach().zero_();
+      }
+    }
+  }
+
+  /** Options and state. Tensors are the optimiser's own: clone them to keep a copy. */
+  stateDict(): OptimizerStateDict<Options> {
+    const all = this.paramGroups.flatMap((group) => group.params);
+    const number = new Map(all.map((param, i) => [param, i]));
+    const state: Record<number, ParamState> = {};
+    for (const [param, kept] of this.state) {
+      const i = number.get(param);
+      if (i !== undefined && Object.keys(kept).length > 0) state[i] = { ...kept };
+    }
+    const paramGroups = this.paramGroups.map((group) => ({
+      ...group,
+      params: group.params.map((param) => number.get(param) as number),
+    }));
+    return { state, paramGroups };
+  }
+
+  /**
+   * Takes over options and state, copying tensors to the dtype and device of their parameters. The groups must be as
+   * many and as large as the optimiser's; otherwise StateDictError, and nothing is changed.
+   */
+  loadStateDict(stateDict: Readonly<OptimizerStateDict<Options>>): void {
+    const sizes = this.paramGroups.map((group) => group.params.length);
+    const given = stateDict.paramGroups.map((group) => group.params.length);
+    if (sizes.length !== given.length || sizes.some((size, i) => size !== given[i])) {
+      throw new StateDictError(
+        `${this.name()}.loadStateDict: the groups have ${given.join(", ")} parameters, the optimiser's ${sizes.join(", ")}`,
+      );
+    }
+    const param = new Map<number, Tensor>();
+    for (const [g, group] of stateDict.paramGroups.entries()) {
+      for (const [i, number] of group.params.entries()) param.set(number, this.paramGroups[g]!.params[i]!);
+      this.check(group as unknown as Options);
+    }
+    const loaded: [Tensor, ParamState][] = [];
+    for (const [number, kept] of Object.entries(stateDict.state)) {
+      const owner = param.get(Number(number));
+      if (!owner) throw new StateDictError(`${this.name()}.loadStateDict: state for parameter ${number}, which no group has`);
+      loaded.push([owner, noGrad(() => copyState(`${this.name()}.loadStateDict`, number, kept, owner))]);
+    }
+    for (const [g, { params: _, ...options }] of stateDict.paramGroups.entries()) {
+      Object.assign(this.paramGroups[g]!, structuredClone(options));
+    }
+    this.state.clear();
+    for (const [owner, state] of loaded) this.state.set(owner, state);
+  }
+
+  /** The class's name, as printed. */
+  protected name(): string {
+    return this.constructor.name;
+  }
+
+  /** The groups' options, as PyTorch prints them. */
+  toString(): string {
+    const groups = this.paramGroups.map(({ params: _, ...options }, i) => {
+      const lines = Object.entries(options)
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([name, value]) => `    ${name}: ${Array.isArray(value) ? `(${value.join(", ")})` : String(value)}\n`);
+      return `Parameter Group ${i}\n${lines.join("")}`;
+    });
+    return `${this.name()} (\n${groups.join("\n")})`;
+  }
+
+  [Symbol.for("nodejs.util.inspect.custom")](): string {
+    return this.toString();
+  }
+}
+
+function copyState(where: string, number: string, kept: ParamState, owner: Tensor): ParamState {
+  const copy: ParamState = {};
+  for (const [name, value] of Object.entries(kept)) {
+    if (!(value instanceof Tensor)) {
+      copy[name] = value;
+      continue;
+    }
+    if (value.numel() !== 1 && value.shape.join() !== owner.shape.join()) {
+      throw new StateDictError(
+        `${where}: ${name} of parameter ${number} has shape (${value.shape.join(", ")}), ` +
+          `the parameter (${owner.shape.join(", ")})`,
+      );
+    }
+    copy[name] = value.detach().to({ dtype: owner.dtype, device: owner.device }).clone();
+  }
+  return copy;
+}
+
+/** @internal Throws ValueError unless `value` is a number of at least 0. */
+export function notNegative(optimiser: string, option: string, value: number): void {
+  if (!(value >= 0)) throw new ValueError(`${optimiser}: ${option} is not negative, but ${value} was given`);
+}

@@ -1,0 +1,79 @@
+/**
+ * What MNIST and its kin have in common: grey images of one size in ONE block of bytes, and a label for each. An item
+ * is a copy of a few hundred bytes, a batch one gather; no image is a tensor before somebody asks. Where the bytes
+ * come from is left to the subclasses.
+ */
+import { Dataset } from "../data/index.js";
+import { checkIndex } from "../data/dataset.js";
+import { fromTypedArray, type Tensor } from "../tensor/index.js";
+
+/** Height and width of an image in pixels: MNIST's, and of all that took its place. */
+export const side = 28;
+export const imageBytes = side * side;
+
+/** Items are [image uint8 (28, 28), label]; batches [uint8 (B, 28, 28), int32 (B)]. */
+export abstract class LabelledImages extends Dataset<[Tensor, number]> {
+  /** The names of the classes, by label. */
+  abstract readonly classes: readonly string[];
+  /** One byte a pixel, image after image: 0 is paper, 255 is ink. Filled as far as `prepare` has been asked to. */
+  protected readonly pixels: Uint8Array;
+  /** One byte an image. */
+  protected readonly labelBytes: Uint8Array;
+  #images: Tensor | undefined;
+  #labels: Tensor | undefined;
+
+  constructor(pixels: Uint8Array, labelBytes: Uint8Array) {
+    super();
+    this.pixels = pixels;
+    this.labelBytes = labelBytes;
+  }
+
+  override get length(): number {
+    return this.labelBytes.length;
+  }
+
+  /** All images, uint8 (N, 28, 28). Made once, when first asked for. */
+  get images(): Tensor {
+    for (let index = 0; index < this.length; index++) this.prepare(index);
+    return (this.#images ??= fromTypedArray(this.pixels, [this.length, side, side]));
+  }
+
+  /** All labels, int32 (N). Made once, when first asked for. */
+  get labels(): Tensor {
+    for (let index = 0; index < this.length; index++) this.prepare(index);
+    return (this.#labels ??= fromTypedArray(Int32Array.from(this.labelBytes), [this.length]));
+  }
+
+  /** Image `index`, uint8 (28, 28), a copy; and its label. Throws IndexError outside 0 … length − 1. */
+  override get(index: number): [Tensor, number] {
+    return [fromTypedArray(this.pixelsOf(index), [side, side]), this.labelBytes[index] as number];
+  }
+
+  override getBatch(indices: ArrayLike<number>): [Tensor, Tensor] {
+    const count = indices.length;
+    const pixels = new Uint8Array(count * imageBytes);
+    const labels = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
+      const index = indices[i] as number;
+      pixels.set(this.pixelsOf(index), i * imageBytes);
+      labels[i] = this.labelBytes[index] as number;
+    }
+    return [fromTypedArray(pixels, [count, side, side]), fromTypedArray(labels, [count])];
+  }
+
+  /** The 784 bytes of one image, row after row: a view, for those who draw. */
+  pixelsOf(index: number): Uint8Array {
+    checkIndex(this.constructor.name, index, this.length);
+    this.prepare(index);
+    return this.pixels.subarray(index * imageBytes, (index + 1) * imageBytes);
+  }
+
+  /** The label of one image. */
+  labelOf(index: number): number {
+    checkIndex(this.constructor.name, index, this.length);
+    return this.labelBytes[index] as number;
+  }
+
+  /** Called before image or label `index` is read; a data set that makes its images as they are asked for does so here. */
+  protected prepare(_index: number): void {}
+}
