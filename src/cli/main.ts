@@ -101,6 +101,13 @@ function report(error: unknown): void {
   if (process.env.CRESSET_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
 }
 
+// A reader that has seen enough (`| head`) does not end a training.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
+
 try {
   await commandLine().parseAsync();
 } catch (error) {

@@ -3,7 +3,7 @@
  */
 import pc from "picocolors";
 import { DataError, FormatError, IndexError } from "../errors.js";
-import { type nn, setDefaultDevice, type Tensor, tensor } from "../index.js";
+import { type DeviceLike, type nn, setDefaultDevice, type Tensor, tensor } from "../index.js";
 import { loadFile, loadMetadata } from "../io/index.js";
 import { readIdx } from "../vision/index.js";
 import { imageBytes, side } from "../vision/labelled-images.js";
@@ -16,7 +16,8 @@ export interface PredictOptions {
   data?: string;
   images?: string;
   index?: number[];
-  device: string;
+  /** As given; torch refuses one it does not know. */
+  device: DeviceLike;
 }
 
 /** The images to classify, with labels where they are known. */

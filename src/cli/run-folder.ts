@@ -11,7 +11,6 @@ export interface RunRecord {
   readonly metadata: Readonly<Record<string, string>>;
   /** The loss of every step. */
   readonly losses: readonly number[];
-  readonly summary: Readonly<Record<string, unknown>>;
 }
 
 /** `runs/20260131-235959-mnist`, with a number after it when two runs start in one second. */
@@ -25,10 +24,14 @@ export function newRunFolder(now = new Date()): string {
   return folder;
 }
 
-/** Writes weights.safetensors, history.csv (step, loss) and summary.json. */
-export function saveRun(folder: string, { model, metadata, losses, summary }: RunRecord): void {
+/** Writes weights.safetensors and history.csv (step, loss). */
+export function saveRun(folder: string, { model, metadata, losses }: RunRecord): void {
   saveFile(model.stateDict(), join(folder, "weights.safetensors"), metadata);
   const lines = losses.map((loss, i) => `${i + 1},${Number(loss.toPrecision(7))}`);
   writeFileAtomic(join(folder, "history.csv"), `step,loss\n${lines.join("\n")}\n`);
+}
+
+/** Writes summary.json. */
+export function saveSummary(folder: string, summary: Readonly<Record<string, unknown>>): void {
   writeFileAtomic(join(folder, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
 }

@@ -4,14 +4,14 @@
  */
 import pc from "picocolors";
 import { DataLoader } from "../data/index.js";
-import { manualSeed, nn, setDefaultDevice } from "../index.js";
+import { cpuEngineName, type DeviceLike, manualSeed, nn, setDefaultDevice } from "../index.js";
 import type { LabelledImages } from "../vision/index.js";
 import { answers, inputsOf, largest, type ModelName, type Recipe, recipes } from "./classifier.js";
 import { Confusion } from "./confusion.js";
 import { Interruption } from "./interruption.js";
 import { drawAnswer } from "./picture.js";
 import { TrainingProgress } from "./progress.js";
-import { newRunFolder, saveRun } from "./run-folder.js";
+import { newRunFolder, saveRun, saveSummary } from "./run-folder.js";
 import { type DatasetName, findImages, type ImageSource } from "./source.js";
 
 export interface TrainOptions {
@@ -23,7 +23,8 @@ export interface TrainOptions {
   data?: string;
   dataset: DatasetName;
   out?: string;
-  device: string;
+  /** As given; torch refuses one it does not know. */
+  device: DeviceLike;
 }
 
 interface Plan {
@@ -50,26 +51,27 @@ export async function train(options: TrainOptions): Promise<number> {
   const images = source.open(true);
   say("data", `${source.name}, ${count(images.length)} images to train on (${source.origin})`);
   say("model", `${options.model}: ${recipe.title}`);
-  say("training", `${plan.epochs} × ${count(images.length)} images, ${plan.batch} a step, ${recipe.optimiserName}, lr ${plan.lr}, seed ${options.seed}, on ${options.device}`);
+  const engine = options.device === "cpu" ? ` (${cpuEngineName()})` : "";
+  say("training", `${plan.epochs} × ${count(images.length)} images, ${plan.batch} a step, ${recipe.optimiserName}, lr ${plan.lr}, seed ${options.seed}, on ${options.device}${engine}`);
 
+  const folder = options.out ?? newRunFolder();
+  // Written now too: a folder that cannot be written should be known before the work, not after.
+  const settings = describe(options, plan, source, images);
+  saveSummary(folder, settings);
   const model = recipe.build();
   const training = await learn(model, images, plan);
-  const folder = options.out ?? newRunFolder();
-  const record = {
-    model,
-    metadata: { model: options.model, dataset: source.name, classes: JSON.stringify(images.classes), framework: "cresset" },
-    losses: training.losses,
-    summary: summarise(options, plan, source, images, training),
-  };
+  const metadata = { model: options.model, dataset: source.name, classes: JSON.stringify(images.classes), framework: "cresset" };
+  saveRun(folder, { model, metadata, losses: training.losses });
+  const summary = { ...settings, ...outcome(training) };
+  saveSummary(folder, summary);
   if (training.interrupted) {
-    saveRun(folder, record);
     say("stopped", `after ${count(training.losses.length)} steps; weights and history are in ${folder}`);
     return 130;
   }
 
   const test = source.open(false);
   const confusion = examine(model, test);
-  saveRun(folder, { ...record, summary: { ...record.summary, accuracy: confusion.accuracy, testImages: test.length } });
+  saveSummary(folder, { ...summary, accuracy: confusion.accuracy, testImages: test.length });
   say("trained", `${training.seconds.toFixed(1)} s, ${count(training.imagesPerSecond)} images/s`);
   say("accuracy", `${pc.bold(`${(100 * confusion.accuracy).toFixed(2)} %`)}: ${count(confusion.right)} of ${count(confusion.total)} test images\n`);
   print(`${confusion.toString(test.classes)}\n`);
@@ -124,25 +126,27 @@ function drawOne(model: nn.Sequential, test: LabelledImages, index: number): str
   return `  test image ${index}\n${picture}`;
 }
 
-function summarise(options: TrainOptions, plan: Plan, source: ImageSource, images: LabelledImages, training: Training) {
-  return {
-    model: options.model,
-    dataset: source.name,
-    origin: source.origin,
-    trainImages: images.length,
-    epochs: plan.epochs,
-    batch: plan.batch,
-    lr: plan.lr,
-    seed: options.seed,
-    device: options.device,
-    interrupted: training.interrupted,
-    steps: training.losses.length,
-    finalLoss: training.losses.at(-1) ?? null,
-    seconds: Number(training.seconds.toFixed(3)),
-    imagesPerSecond: training.imagesPerSecond,
-    finished: new Date().toISOString(),
-  };
-}
+const describe = (options: TrainOptions, plan: Plan, source: ImageSource, images: LabelledImages) => ({
+  model: options.model,
+  dataset: source.name,
+  origin: source.origin,
+  trainImages: images.length,
+  epochs: plan.epochs,
+  batch: plan.batch,
+  lr: plan.lr,
+  seed: options.seed,
+  device: String(options.device),
+  started: new Date().toISOString(),
+});
+
+const outcome = (training: Training) => ({
+  interrupted: training.interrupted,
+  steps: training.losses.length,
+  finalLoss: training.losses.at(-1) ?? null,
+  seconds: Number(training.seconds.toFixed(3)),
+  imagesPerSecond: training.imagesPerSecond,
+  finished: new Date().toISOString(),
+});
 
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 

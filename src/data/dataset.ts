@@ -163,7 +163,10 @@ export function randomSplit<T>(
   const lengths = partLengths(parts, dataset.length);
   const order = randperm(dataset.length, { generator: options.generator }).toTypedArray() as Int32Array;
   let place = 0;
-  return lengths.map((length) => new Subset(dataset, order.subarray(place, (place += length))));
+  return lengths.map((length) => {
+    place += length;
+    return new Subset(dataset, order.subarray(place - length, place));
+  });
 }
 
 function partLengths(parts: readonly number[], total: number): number[] {

@@ -86,9 +86,16 @@ export function readFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer
 export function writeFileAtomic(path: string, parts: string | Uint8Array | Iterable<Uint8Array>): void {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
+  const named = (error: unknown) =>
+    isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
+  let descriptor: number;
   try {
     mkdirSync(folder, { recursive: true });
-    const descriptor = openSync(temporary, "wx");
+    descriptor = openSync(temporary, "wx");
+  } catch (error) {
+    throw named(error);
+  }
+  try {
     try {
       for (const part of typeof parts === "string" ? [new TextEncoder().encode(parts)] : isBytes(parts) ? [parts] : parts) {
         writeAll(descriptor, part);
@@ -99,9 +106,8 @@ export function writeFileAtomic(path: string, parts: string | Uint8Array | Itera
     }
     renameSync(temporary, path);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    if (!isSystemError(error)) throw error;
-    throw new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error });
+    removeFile(temporary);
+    throw named(error);
   }
   syncFolder(folder);
 }

@@ -6,6 +6,7 @@
  * Source: https://huggingface.co/docs/safetensors
  */
 import { FormatError } from "../errors.js";
+import { itemBytes } from "../ops/dtype.js";
 import type { DType } from "../tensor/index.js";
 
 /** What a file says about one tensor; `begin` and `end` count bytes from the start of the data. */
@@ -41,19 +42,6 @@ export const formatNames: Readonly<Record<DType, string>> = {
   int8: "I8",
   uint8: "U8",
   bool: "BOOL",
-};
-
-export const itemBytes: Readonly<Record<DType, number>> = {
-  float64: 8,
-  float32: 4,
-  float16: 2,
-  bfloat16: 2,
-  int64: 8,
-  int32: 4,
-  int16: 2,
-  int8: 1,
-  uint8: 1,
-  bool: 1,
 };
 
 const dtypeOf = new Map(Object.entries(formatNames).map(([dtype, name]) => [name, dtype as DType]));

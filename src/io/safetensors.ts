@@ -5,9 +5,10 @@
  */
 import { openFile, writeFileAtomic } from "#files";
 import { FormatError, ValueError } from "../errors.js";
-import { fromTypedArray, type DType, type Tensor } from "../tensor/index.js";
+import { itemBytes } from "../ops/dtype.js";
+import { fromBytes, readBytes, type Tensor } from "../tensor/index.js";
 import { hostIsLittleEndian, swapBytes } from "./byte-order.js";
-import { formatNames, itemBytes, metadataKey, readHeader, type SafetensorsHeader } from "./safetensors-header.js";
+import { formatNames, metadataKey, readHeader, type SafetensorsHeader } from "./safetensors-header.js";
 
 /** Tensors by name, as `stateDict()` gives them. Objects read from a file have no prototype: any name is safe. */
 export type NamedTensors = Record<string, Tensor>;
@@ -113,7 +114,7 @@ function layOut(tensors: Readonly<NamedTensors>, metadata: Readonly<Record<strin
   return { header, names, dataBytes: place };
 }
 
-function readTensors(header: SafetensorsHeader, read: (offset: number, length: number) => Uint8Array<ArrayBuffer>, name: string): NamedTensors {
+function readTensors(header: SafetensorsHeader, read: (offset: number, length: number) => Uint8Array, name: string): NamedTensors {
   const tensors: NamedTensors = Object.create(null);
   for (const [key, { dtype, shape, begin, end }] of header.entries) {
     const bytes = read(header.dataStart + begin, end - begin);
@@ -121,39 +122,14 @@ function readTensors(header: SafetensorsHeader, read: (offset: number, length: n
     if (dtype === "bool" && bytes.some((byte) => byte > 1)) {
       throw new FormatError(`${name}: tensor ${JSON.stringify(key)}: a BOOL byte is neither 0 nor 1`);
     }
-    tensors[key] = fromTypedArray(arrayOver(bytes.buffer, dtype), shape, { dtype });
+    tensors[key] = fromBytes(bytes, shape, dtype);
   }
   return tensors;
 }
 
-function arrayOver(buffer: ArrayBuffer, dtype: DType) {
-  switch (dtype) {
-    case "float64":
-      return new Float64Array(buffer);
-    case "float32":
-      return new Float32Array(buffer);
-    case "float16":
-    case "bfloat16":
-      return new Uint16Array(buffer);
-    case "int64":
-      return new BigInt64Array(buffer);
-    case "int32":
-      return new Int32Array(buffer);
-    case "int16":
-      return new Int16Array(buffer);
-    case "int8":
-      return new Int8Array(buffer);
-    case "uint8":
-    case "bool":
-      return new Uint8Array(buffer);
-  }
-}
-
 /** A tensor's elements in order, little-endian. */
 function bytesOf(tensor: Tensor): Uint8Array {
-  const array = tensor.toTypedArray();
-  const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength);
+  const bytes = readBytes(tensor);
   if (!hostIsLittleEndian) swapBytes(bytes, itemBytes[tensor.dtype]);
   return bytes;
 }
-

@@ -13,12 +13,11 @@
  *
  * Source: {@link https://docs.pytorch.org/docs/stable/nn.functional.html}
  */
-import { ValueError } from "../errors.js";
 import * as ops from "../ops/index.js";
-import { type Generator, type Tensor, where } from "../tensor/index.js";
+import type { Reduction } from "../ops/index.js";
+import type { Generator, Tensor } from "../tensor/index.js";
 
-/** How a loss joins its elements: their mean, their sum, or not at all. */
-export type Reduction = "mean" | "sum" | "none";
+export type { Reduction } from "../ops/index.js";
 
 /** `x Wᵀ + b`; x (…, in), weight (out, in), bias (out). */
 export function linear(input: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
@@ -30,9 +29,9 @@ export function sigmoid(input: Tensor): Tensor {
   return ops.sigmoid(input);
 }
 
-/** `log σ(x) = −softplus(−x)`. */
+/** `ln σ(x)`. */
 export function logSigmoid(input: Tensor): Tensor {
-  return softplus(input.neg()).neg();
+  return ops.logsigmoid(input);
 }
 
 /** The hyperbolic tangent. */
@@ -52,13 +51,12 @@ export function leakyRelu(input: Tensor, negativeSlope = 0.01): Tensor {
 
 /** `x` where x > 0, else `alpha · (eˣ − 1)`. */
 export function elu(input: Tensor, alpha = 1): Tensor {
-  // The branch not taken must stay finite, or its gradient would be 0 · ∞.
-  return where(input.gt(0), input, input.clamp({ max: 0 }).expm1().mul(alpha));
+  return ops.elu(input, alpha);
 }
 
 /** `x · σ(x)`. */
 export function silu(input: Tensor): Tensor {
-  return input.mul(ops.sigmoid(input));
+  return ops.silu(input);
 }
 
 /** `x · Φ(x)`, or its approximation by tanh. */
@@ -71,10 +69,7 @@ export function softplus(
   input: Tensor,
   { beta = 1, threshold = 20 }: { beta?: number; threshold?: number } = {},
 ): Tensor {
-  const scaled = input.mul(beta);
-  // Held at the threshold so that the branch not taken stays finite.
-  const soft = scaled.clamp({ max: threshold }).exp().log1p().div(beta);
-  return where(scaled.gt(threshold), input, soft);
+  return ops.softplus(input, beta, threshold);
 }
 
 /** `exp(xᵢ) / Σⱼ exp(xⱼ)` along `dim`. */
@@ -113,7 +108,7 @@ export function mseLoss(
   target: Tensor,
   { reduction = "mean" }: { reduction?: Reduction } = {},
 ): Tensor {
-  return ops.mseLoss(input, target, checked("mseLoss", reduction));
+  return ops.mseLoss(input, target, reduction);
 }
 
 /** `|x − y|`. */
@@ -122,7 +117,7 @@ export function l1Loss(
   target: Tensor,
   { reduction = "mean" }: { reduction?: Reduction } = {},
 ): Tensor {
-  return ops.l1Loss(input, target, checked("l1Loss", reduction));
+  return ops.l1Loss(input, target, reduction);
 }
 
 /** With d = |x − y|: `d² / (2 beta)` where d < beta, else `d − beta / 2`. */
@@ -131,12 +126,7 @@ export function smoothL1Loss(
   target: Tensor,
   { reduction = "mean", beta = 1 }: { reduction?: Reduction; beta?: number } = {},
 ): Tensor {
-  if (!(beta >= 0)) throw new ValueError(`smoothL1Loss: beta is not negative, but ${beta} was given`);
-  checked("smoothL1Loss", reduction);
-  if (beta === 0) return l1Loss(input, target, { reduction });
-  const distance = input.sub(target).abs();
-  const loss = where(distance.lt(beta), distance.square().mul(0.5 / beta), distance.sub(0.5 * beta));
-  return reduction === "none" ? loss : reduction === "sum" ? loss.sum() : loss.mean();
+  return ops.smoothL1Loss(input, target, reduction, beta);
 }
 
 /** `−w (y ln x + (1 − y) ln(1 − x))`, x and y in 0 … 1, the logarithms held at −100 at least. */
@@ -145,7 +135,7 @@ export function binaryCrossEntropy(
   target: Tensor,
   { weight = null, reduction = "mean" }: { weight?: Tensor | null; reduction?: Reduction } = {},
 ): Tensor {
-  return ops.bceLoss(input, target, weight, checked("binaryCrossEntropy", reduction));
+  return ops.bceLoss(input, target, weight, reduction);
 }
 
 /** Sigmoid and binary cross-entropy in one, exact for large logits; `posWeight` weighs the positive answers. */
@@ -158,8 +148,7 @@ export function binaryCrossEntropyWithLogits(
     reduction = "mean",
   }: { weight?: Tensor | null; posWeight?: Tensor | null; reduction?: Reduction } = {},
 ): Tensor {
-  const name = "binaryCrossEntropyWithLogits";
-  return ops.bceWithLogitsLoss(input, target, { weight, posWeight }, checked(name, reduction));
+  return ops.bceWithLogitsLoss(input, target, { weight, posWeight }, reduction);
 }
 
 /** `−w[y] x[y]` for log-probabilities x (N, C, …) and classes y (N, …). */
@@ -172,7 +161,7 @@ export function nllLoss(
     reduction = "mean",
   }: { weight?: Tensor | null; ignoreIndex?: number; reduction?: Reduction } = {},
 ): Tensor {
-  return ops.nllLoss(input, target, weight, ignoreIndex, checked("nllLoss", reduction));
+  return ops.nllLoss(input, target, weight, ignoreIndex, reduction);
 }
 
 /** Log-softmax and negative log-likelihood in one; the target is classes or probabilities. */
@@ -186,10 +175,7 @@ export function crossEntropy(
     reduction = "mean",
   }: { weight?: Tensor | null; ignoreIndex?: number; labelSmoothing?: number; reduction?: Reduction } = {},
 ): Tensor {
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new ValueError(`crossEntropy: labelSmoothing is in 0 … 1, but ${labelSmoothing} was given`);
-  }
-  return ops.crossEntropy(input, target, { weight, ignoreIndex, labelSmoothing }, checked("crossEntropy", reduction));
+  return ops.crossEntropy(input, target, { weight, ignoreIndex, labelSmoothing }, reduction);
 }
 
 /**
@@ -197,16 +183,5 @@ export function crossEntropy(
  * index.
  */
 export function oneHot(labels: Tensor, numClasses = -1): Tensor {
-  if (numClasses === -1) {
-    if (labels.numel() === 0) throw new ValueError("oneHot: numClasses must be given for no labels");
-    return ops.oneHot(labels, labels.max().item() + 1);
-  }
   return ops.oneHot(labels, numClasses);
-}
-
-function checked(name: string, reduction: Reduction): Reduction {
-  if (reduction !== "mean" && reduction !== "sum" && reduction !== "none") {
-    throw new ValueError(`${name}: reduction is "mean", "sum" or "none", not ${JSON.stringify(reduction)}`);
-  }
-  return reduction;
 }

@@ -15,11 +15,6 @@ export type ForwardPreHook<M extends Module> = (module: M, inputs: Inputs<M>) =>
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks has no return statement
 export type ForwardHook<M extends Module> = (module: M, inputs: Inputs<M>, output: Output<M>) => Output<M> | undefined | void;
 
-/** Takes a hook off again. */
-export interface RemovableHandle {
-  remove(): void;
-}
-
 type AnyHook = (module: Module, inputs: unknown[], output?: unknown) => unknown;
 
 interface Hooks {
@@ -31,12 +26,12 @@ interface Hooks {
 
 const installed = new WeakMap<Module, Hooks>();
 
-/** @internal */
+/** @internal Gives back the hook's removal. */
 export function addHook<M extends Module>(
   module: M,
   when: "before" | "after",
   hook: ForwardPreHook<M> | ForwardHook<M>,
-): RemovableHandle {
+): () => void {
   let hooks = installed.get(module);
   if (!hooks) {
     hooks = install(module);
@@ -45,15 +40,13 @@ export function addHook<M extends Module>(
   const entry = { hook: hook as unknown as AnyHook };
   const list = hooks[when];
   list.add(entry);
-  return {
-    remove() {
-      if (!list.delete(entry)) return;
-      const left = installed.get(module);
-      if (left && left.before.size + left.after.size === 0) {
-        left.uninstall();
-        installed.delete(module);
-      }
-    },
+  return () => {
+    if (!list.delete(entry)) return;
+    const left = installed.get(module);
+    if (left && left.before.size + left.after.size === 0) {
+      left.uninstall();
+      installed.delete(module);
+    }
   };
 }
 

@@ -7,7 +7,7 @@ export { ModuleDict, ModuleList, ParameterList, Sequential } from "./containers.
 export { Dropout } from "./dropout.js";
 export { Flatten, Unflatten } from "./flatten.js";
 export * as functional from "./functional.js";
-export type { ForwardHook, ForwardPreHook, RemovableHandle } from "./hooks.js";
+export type { ForwardHook, ForwardPreHook } from "./hooks.js";
 export * as init from "./init.js";
 export { type FactoryOptions, Identity, Linear } from "./linear.js";
 export {

@@ -3,14 +3,16 @@
  * author puts them, in plain fields and arrays, so nothing needs registering but buffers. What the parts compute is
  * theirs; reading and writing state dicts is in state-dict.ts, hooks are in hooks.ts.
  */
-import { ValueError } from "../errors.js";
-import { noGrad, Tensor } from "../tensor/index.js";
-import { addHook, type ForwardHook, type ForwardPreHook, type RemovableHandle } from "./hooks.js";
+import { Device } from "../device/index.js";
+import { DTypeError, ValueError } from "../errors.js";
+import { dtypes, isFloating } from "../ops/index.js";
+import { type DeviceLike, type DType, noGrad, Tensor } from "../tensor/index.js";
+import { addHook, type ForwardHook, type ForwardPreHook } from "./hooks.js";
 import { Parameter } from "./parameter.js";
 import { collectStateDict, type LoadResult, loadStateDict, type StateDict } from "./state-dict.js";
 
-/** What `Module.to` takes: a dtype, a device, or both in an object, as `Tensor.to` does. */
-export type ToTarget = Parameters<Tensor["to"]>[0];
+/** What `Module.to` takes: a floating dtype, a device, or both in an object. */
+export type ToTarget = DType | DeviceLike | { dtype?: DType; device?: DeviceLike };
 
 /** A part that turns one tensor into one tensor, which is what {@link Sequential} chains. */
 export type Layer = Module & { forward(input: Tensor): Tensor };
@@ -192,7 +194,7 @@ export abstract class Module {
   /** Forgets all parameters' gradients, or fills them with zeros if `setToNone` is false. */
   zeroGrad({ setToNone = true }: { setToNone?: boolean } = {}): void {
     for (const parameter of this.parameters()) {
-      if (setToNone) parameter.grad = null;
+      if (setToNone) parameter.dropGrad();
       else if (parameter.grad) parameter.grad = parameter.grad.detach().zero_();
     }
   }
@@ -205,7 +207,8 @@ export abstract class Module {
 
   /**
    * Moves parameters and buffers to a device or a floating dtype. Parameters change in place, so optimisers that hold
-   * them stay right; tensors of integers and booleans keep their dtype.
+   * them stay right; tensors of integers and booleans keep their dtype. Errors: DTypeError for a dtype that is not
+   * floating.
    */
   to(target: ToTarget): this {
     const convert = conversion(target);
@@ -216,7 +219,7 @@ export abstract class Module {
       }
       for (const module of this.modules()) {
         for (const [name, buffer] of module.#ownBuffers(false)) {
-          (module as Record<string, unknown>)[name] = convert(buffer);
+          (module as object as Record<string, unknown>)[name] = convert(buffer);
         }
       }
     });
@@ -259,17 +262,17 @@ export abstract class Module {
 
   /**
    * Calls `hook(module, inputs)` before every forward; if it returns an array, that replaces the inputs.
-   * Remove it through the handle.
+   * Returns the removal.
    */
-  registerForwardPreHook(hook: ForwardPreHook<this>): RemovableHandle {
+  registerForwardPreHook<M extends Module>(this: M, hook: ForwardPreHook<M>): () => void {
     return addHook(this, "before", hook);
   }
 
   /**
    * Calls `hook(module, inputs, output)` after every forward; what it returns, unless undefined, replaces the output.
-   * Remove it through the handle.
+   * Returns the removal.
    */
-  registerForwardHook(hook: ForwardHook<this>): RemovableHandle {
+  registerForwardHook<M extends Module>(this: M, hook: ForwardHook<M>): () => void {
     return addHook(this, "after", hook);
   }
 
@@ -315,5 +318,14 @@ function indentRest(text: string): string {
 }
 
 function conversion(target: ToTarget): (tensor: Tensor) => Tensor {
-  return (tensor) => tensor.to(target);
+  const isDType = typeof target === "string" && (dtypes as readonly string[]).includes(target);
+  const { dtype, device } = isDType
+    ? { dtype: target as DType, device: undefined }
+    : typeof target === "string" || target instanceof Device
+      ? { dtype: undefined, device: target as DeviceLike }
+      : target;
+  if (dtype !== undefined && !isFloating(dtype)) {
+    throw new DTypeError(`Module.to: parameters are floating, so a module cannot become ${dtype}`);
+  }
+  return (tensor) => tensor.to(tensor.isFloatingPoint() ? { dtype, device } : { device });
 }

@@ -4,7 +4,7 @@
  */
 import { allocated, setRelease } from "../autograd/region.js";
 import type { Device } from "../device/device.js";
-import type { Buffer, Engine, Executable } from "../device/engine.js";
+import { Buffer, type Engine, type Executable } from "../device/engine.js";
 import { DeviceError } from "../errors.js";
 import { expand, expandLoads, toBfloat16, toFloat16 } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
@@ -81,9 +81,9 @@ interface Plan {
 
 /** A family of kernels: one operation, compiled anew for each combination of dtypes, layout and engine. */
 export class LoopFamily {
-  private readonly fast = new Map<number, Executable>();
-  private fastEngine: Engine | null = null;
-  private readonly general = new Map<Engine, Map<string, Executable>>();
+  private readonly caches = new Map<Engine, Map<number | string, Executable>>();
+  private engine: Engine | null = null;
+  private cache: Map<number | string, Executable> = new Map();
 
   /** `usesIndex`: the expression asks for `index`, so axes may not be merged. */
   constructor(
@@ -97,34 +97,58 @@ export class LoopFamily {
    * `operands` are the inputs, then the outputs.
    */
   runFlat(operands: readonly Tensor[], inputs: number, n: number, scalars: readonly number[]): void {
-    const engine = (operands[inputs] as Tensor).device.engine;
-    if (engine !== this.fastEngine) {
-      this.fast.clear();
-      this.fastEngine = engine;
-    }
-    let key = 0;
     const count = operands.length;
-    buffers.length = count;
-    offsets.length = count;
+    let key = 0;
     let p = 1;
     params[0] = n;
     for (let i = 0; i < count; i++) {
       const t = operands[i] as Tensor;
-      const uniform = i < inputs && t.numel() === 1 && n !== 1;
-      key = key * 20 + codeOf[t.dtype] * 2 + (uniform ? 1 : 0);
-      buffers[i] = t.buffer;
-      offsets[i] = t.offset;
-      params[p++] = uniform ? 0 : 1;
+      const unit = i >= inputs || n === 1 || t.numel() !== 1 ? 1 : 0;
+      key = key * 20 + codeOf[t.dtype] * 2 + unit;
+      params[p++] = unit;
     }
     for (let i = 0; i < scalars.length; i++) params[p++] = scalars[i] as number;
-    let executable = this.fast.get(key);
+    const cache = this.cacheOf((operands[0] as Tensor).device.engine);
+    let executable = cache.get(key);
     if (executable === undefined) {
-      const steps = operands.map((t, i): Step => (i < inputs && t.numel() === 1 && n !== 1 ? "uniform" : "unit"));
-      executable = engine.compile(this.kernel(operands.map((t) => t.dtype), inputs, steps, 1, 0, "outer"));
-      this.fast.set(key, executable);
+      const steps = operands.map((t, i): Step => (i >= inputs || n === 1 || t.numel() !== 1 ? "unit" : "uniform"));
+      executable = this.compile(operands, inputs, steps, 1, 0, "outer", key);
     }
-    engine.launch(executable, buffers, offsets, params, p, n, n * 2);
-    buffers.length = 0;
+    this.launch(executable, operands, p, n, n * 2);
+  }
+
+  /**
+   * At most one outer and one inner axis, each operand's strides along them given: `outerStrides[i]`, `innerStrides[i]`.
+   * Folds whose operands all stand still or step by one along the inner axis, without the search for a better layout.
+   */
+  runRows(
+    operands: readonly Tensor[],
+    inputs: number,
+    outer: number,
+    inner: number,
+    outerStrides: readonly number[],
+    innerStrides: readonly number[],
+    scalars: readonly number[],
+  ): void {
+    let key = 1;
+    let p = 2;
+    params[0] = outer;
+    params[1] = inner;
+    for (let i = 0; i < operands.length; i++) {
+      const s = innerStrides[i] as number;
+      key = key * 20 + codeOf[(operands[i] as Tensor).dtype] * 2 + s;
+      params[p++] = outerStrides[i] as number;
+      params[p++] = s;
+    }
+    key = -key;
+    for (let i = 0; i < scalars.length; i++) params[p++] = scalars[i] as number;
+    const cache = this.cacheOf((operands[0] as Tensor).device.engine);
+    let executable = cache.get(key);
+    if (executable === undefined) {
+      const steps = innerStrides.map((s): Step => (s === 0 ? "uniform" : "unit"));
+      executable = this.compile(operands, inputs, steps, 1, 1, "inner", key);
+    }
+    this.launch(executable, operands, p, outer, outer * inner * 2);
   }
 
   /**
@@ -138,15 +162,15 @@ export class LoopFamily {
     views: readonly Shape[],
     scalars: readonly number[],
   ): void {
-    const engine = (operands[0] as Tensor).device.engine;
     const plan = this.usesIndex ? { outer, inner, strides: views } : simplify(outer, inner, views);
     const O = plan.outer.length;
     const I = plan.inner.length;
     const unitsOuter = numelOf(plan.outer);
     if (unitsOuter === 0) return;
-    const vector = I === 0 || (!this.scans(operands) && prefersOuter(plan, inputs, operands.length)) ? "outer" : "inner";
-    const axis = vector === "outer" ? O - 1 : O + I - 1;
-    const outerSizes = O === 0 && vector === "outer" ? [1] : plan.outer;
+    const down = I === 0 || (!this.scans(operands) && prefersOuter(plan, inputs, operands.length));
+    const vector = down ? "outer" : "inner";
+    const axis = down ? O - 1 : O + I - 1;
+    const outerSizes = O === 0 && down ? [1] : plan.outer;
     let key = `${outerSizes.length},${I},${vector}`;
     const steps: Step[] = [];
     let p = 0;
@@ -162,20 +186,48 @@ export class LoopFamily {
       for (let a = 0; a < strides.length; a++) params[p++] = strides[a] as number;
     }
     for (const s of scalars) params[p++] = s;
-    let cache = this.general.get(engine);
-    if (cache === undefined) {
-      cache = new Map();
-      this.general.set(engine, cache);
+    const cache = this.cacheOf((operands[0] as Tensor).device.engine);
+    const executable = cache.get(key) ?? this.compile(operands, inputs, steps, outerSizes.length, I, vector, key);
+    const units = !down || O <= 1 ? unitsOuter : numelOf(plan.outer.slice(0, -1));
+    this.launch(executable, operands, p, units, unitsOuter * Math.max(1, numelOf(plan.inner)) * 2);
+  }
+
+  private cacheOf(engine: Engine): Map<number | string, Executable> {
+    if (engine !== this.engine) {
+      this.cache = this.caches.get(engine) ?? new Map();
+      this.caches.set(engine, this.cache);
+      this.engine = engine;
     }
-    let executable = cache.get(key);
-    if (executable === undefined) {
-      const types = operands.map((t) => t.dtype);
-      executable = engine.compile(this.kernel(types, inputs, steps, outerSizes.length, I, vector));
-      cache.set(key, executable);
+    return this.cache;
+  }
+
+  private launch(executable: Executable, operands: readonly Tensor[], count: number, units: number, work: number): void {
+    const n = operands.length;
+    const buffers = (scratchBuffers[n] ??= new Array<Buffer>(n));
+    const offsets = (scratchOffsets[n] ??= new Array<number>(n).fill(0));
+    for (let i = 0; i < n; i++) {
+      const t = operands[i] as Tensor;
+      buffers[i] = t.buffer;
+      offsets[i] = t.offset;
     }
-    const units = vector === "inner" ? unitsOuter : O <= 1 ? unitsOuter : numelOf(plan.outer.slice(0, -1));
-    const work = unitsOuter * Math.max(1, numelOf(plan.inner)) * 2;
-    engine.launch(executable, operands.map((t) => t.buffer), operands.map((t) => t.offset), params, p, units, work);
+    (this.engine as Engine).launch(executable, buffers, offsets, params, count, units, work);
+    // Scratch must not keep the last operands alive.
+    for (let i = 0; i < n; i++) buffers[i] = nobody;
+  }
+
+  private compile(
+    operands: readonly Tensor[],
+    inputs: number,
+    steps: readonly Step[],
+    outer: number,
+    inner: number,
+    vector: "inner" | "outer",
+    key: number | string,
+  ): Executable {
+    const engine = this.engine as Engine;
+    const executable = engine.compile(this.kernel(operands.map((t) => t.dtype), inputs, steps, outer, inner, vector));
+    this.cache.set(key, executable);
+    return executable;
   }
 
   private sequential: boolean | null = null;
@@ -219,8 +271,10 @@ export class LoopFamily {
   }
 }
 
-const buffers: Buffer[] = [];
-const offsets: number[] = [];
+class Nobody extends Buffer {}
+const nobody = new Nobody(0);
+const scratchBuffers: Buffer[][] = [];
+const scratchOffsets: number[][] = [];
 const params = new Float64Array(2048);
 
 /** Merges axes that every operand walks as one, and drops axes of size 1. */

@@ -6,13 +6,14 @@ import * as k from "../kernel/expr.js";
 import { type Expr, rewrite, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
-import { isFloating, isInteger, promoteTypes } from "./dtype.js";
+import { emptyTensor } from "./core.js";
+import { type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
 import { Elementwise } from "./elementwise.js";
 import { gather } from "./indexing.js";
 import { logSoftmax } from "./norms.js";
 import { mean as meanOf, sum as sumOf, sumTo } from "./reduce.js";
 import { Rows } from "./rows.js";
-import { broadcast, numelOf, type Shape, show } from "./shape.js";
+import { broadcast, numelOf, sameShape, type Shape, show } from "./shape.js";
 import { cast, reshape, unsqueeze } from "./view.js";
 
 export type Reduction = "mean" | "sum" | "none";
@@ -51,7 +52,9 @@ class FoldedLoss {
     const dtype = inputs.reduce((d, t) => promoteTypes(d, t.dtype), (inputs[0] as Tensor).dtype);
     const scale = reduction === "mean" ? 1 / numelOf(shape) : 1;
     const dims = shape.map((_, i) => i);
-    const out = this.rows.call({ inputs, shape, dims, compute: dtype, outputs: [dtype], scalars: [scale] })[0] as Tensor;
+    const out = inputs.every((t) => t.contiguous_ && sameShape(t.shape, shape))
+      ? this.whole(inputs, numelOf(shape), dtype, scale)
+      : (this.rows.call({ inputs, shape, dims, compute: dtype, outputs: [dtype], scalars: [scale] })[0] as Tensor);
     if (records(inputs)) {
       const metas = inputs.map((t) => ({ shape: t.shape, dtype: t.dtype, needs: t.requiresGrad }));
       record(this.name, inputs, [out], inputs, ([g], node) => {
@@ -64,6 +67,13 @@ class FoldedLoss {
         });
       });
     }
+    return out;
+  }
+
+  /** Contiguous operands of one shape: a single row. */
+  private whole(inputs: readonly Tensor[], n: number, dtype: DType, scale: number): Tensor {
+    const out = emptyTensor([], dtype, (inputs[0] as Tensor).device);
+    this.rows.callFlat(inputs, [out], [...inputs.map(() => "full" as const), "row"], 1, n, dtype, [scale]);
     return out;
   }
 

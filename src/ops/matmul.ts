@@ -2,6 +2,7 @@
  * Matrix products in all their shapes. Products of a few rows are reductions (they run at the speed of memory); larger ones
  * go to the engine's packed schedule; integers always reduce. Bias and activation run in the product's own kernel.
  */
+import { isGradEnabled } from "../autograd/mode.js";
 import { record, records } from "../autograd/tape.js";
 import type { Engine, Executable } from "../device/engine.js";
 import { DTypeError, ShapeError } from "../errors.js";
@@ -9,7 +10,7 @@ import { expand as expandMath } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { deviceOf, emptyTensor } from "./core.js";
+import { deviceOf, emptyTensor, LoopFamily } from "./core.js";
 import { isFloating, promoteTypes } from "./dtype.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
@@ -182,15 +183,23 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   }
   const lead = n === 1 ? noShape : x.shape.slice(0, -1);
   const rows = numelOf(lead);
-  const flat = flatRows(x.detach(), rows, inputs as number);
-  const w = weight.detach();
-  const out3 = product(unsqueeze(flat, 0), unsqueeze(transpose(w, 0, 1), 0), bias === null ? null : bias.detach());
-  const out = reshape(out3, [...lead, outputs]);
+  const out =
+    rows === 1 && x.contiguous_ && weight.contiguous_ && isFloating(x.dtype)
+      ? oneRow(x, weight, bias, lead, inputs as number, outputs)
+      : manyRows(x.detach(), weight.detach(), bias?.detach() ?? null, lead, rows, inputs as number, outputs);
   if (records([x, weight, bias])) {
     const needs = [x.requiresGrad, weight.requiresGrad, bias?.requiresGrad ?? false] as const;
     const shape = x.shape;
     record("linear", [x, weight, bias], [out], [needs[1] ? x : null, needs[0] ? weight : null], ([grad], node) => {
       const g = flatRows(grad as Tensor, rows, outputs);
+      if (rows === 1 && !isGradEnabled() && g.contiguous_) {
+        const v = needs[1] ? node.input(0) : null;
+        return [
+          needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
+          v === null ? null : outerProduct(g, v.contiguous_ ? v : v.contiguous(), outputs, inputs as number),
+          needs[2] ? reshape(g, [outputs]) : null,
+        ];
+      }
       return [
         needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
         needs[1] ? weightGradient(g, flatRows(node.input(0), rows, inputs as number)) : null,
@@ -201,6 +210,31 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   return out;
 }
 const noShape: Shape = [];
+
+/** One vector: a dot product for each row of the weight. */
+function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inputs: number, outputs: number): Tensor {
+  const out = emptyTensor([...lead, outputs], x.dtype, x.device);
+  if (bias === null) dot.callFlat([x, weight], [out], ["column", "full", "row"], outputs, inputs, x.dtype);
+  else dotBias.callFlat([x, weight, bias], [out], ["column", "full", "row", "row"], outputs, inputs, x.dtype);
+  return out;
+}
+
+function manyRows(
+  x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, rows: number, inputs: number, outputs: number,
+): Tensor {
+  const out = product(unsqueeze(flatRows(x, rows, inputs), 0), unsqueeze(transpose(weight, 0, 1), 0), bias);
+  return reshape(out, [...lead, outputs]);
+}
+
+const outerFamily = new LoopFamily(
+  { name: "outer", build: (load) => [{ value: k.mul(load(0), load(1)), per: "element" }] }, [],
+);
+/** g (m) and x (n) as vectors of any shape → (m, n). */
+function outerProduct(g: Tensor, x: Tensor, m: number, n: number): Tensor {
+  const out = emptyTensor([m, n], g.dtype, g.device);
+  outerFamily.run([g, x, out], 2, [m, n], [], [[1, 0], [0, 1], [n, 1]], []);
+  return out;
+}
 const flatRows = (x: Tensor, rows: number, columns: number): Tensor => reshape(x, [rows, columns]);
 
 /** gᵀ·x, an outer product when there is one row. */

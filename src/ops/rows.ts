@@ -81,6 +81,25 @@ export class Rows {
     return outs;
   }
 
+  /**
+   * The same where the layout is known beforehand: `outer` rows of `inner` numbers, each operand (then each output) either
+   * whole ("full"), one a column ("column") or one a row ("row"), and all of them contiguous.
+   */
+  callFlat(
+    inputs: readonly Tensor[], outputs: readonly Tensor[], layout: readonly ("full" | "column" | "row")[],
+    outer: number, inner: number, compute: DType, scalars: readonly number[] = [],
+  ): void {
+    const { family } = this.family(valueTypeOf[compute]);
+    const outerStrides: number[] = [];
+    const innerStrides: number[] = [];
+    for (let i = 0; i < layout.length; i++) {
+      const l = layout[i];
+      outerStrides.push(l === "full" ? inner : l === "row" ? 1 : 0);
+      innerStrides.push(l === "row" ? 0 : 1);
+    }
+    family.runRows([...inputs, ...outputs], inputs.length, outer, inner, outerStrides, innerStrides, scalars);
+  }
+
   private family(compute: ValueType): { family: LoopFamily; per: ("row" | "element")[] } {
     const known = this.families.get(compute);
     if (known !== undefined) return known;

@@ -2,7 +2,7 @@
 import { ValueError } from "../errors.js";
 import { adamStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
-import { notNegative, Optimizer, type Params, type ParamState } from "./optimizer.js";
+import { notNegative, Optimizer, type Params, type ParamState, withDefaults } from "./optimizer.js";
 
 export interface AdamOptions {
   /** The learning rate: 0.001 unless given. */
@@ -57,7 +57,7 @@ const defaults: AdamOptions = {
  */
 export class Adam extends Optimizer<AdamOptions> {
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
-    super(params, { ...defaults, ...options });
+    super(params, withDefaults(defaults, options));
   }
 
   protected override check({ lr, eps, weightDecay, betas }: Readonly<AdamOptions>): void {
@@ -114,6 +114,6 @@ export class Adam extends Optimizer<AdamOptions> {
  */
 export class AdamW extends Adam {
   constructor(params: Params<AdamOptions>, options: Partial<Omit<AdamOptions, "decoupledWeightDecay">> = {}) {
-    super(params, { weightDecay: 0.01, ...options, decoupledWeightDecay: true });
+    super(params, { ...options, weightDecay: options.weightDecay ?? 0.01, decoupledWeightDecay: true });
   }
 }

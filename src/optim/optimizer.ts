@@ -89,8 +89,7 @@ export abstract class Optimizer<Options extends object> {
       if (known.has(param)) throw new ValueError(`${this.name()}: parameter ${i} appears twice`);
       known.add(param);
     }
-    const given = Object.entries(group).filter(([, value]) => value !== undefined);
-    const complete = { ...this.defaults, ...Object.fromEntries(given), params } as ParamGroup<Options>;
+    const complete = { ...withDefaults<Options>(this.defaults, group), params } as ParamGroup<Options>;
     this.check(complete);
     this.paramGroups.push(complete);
   }
@@ -98,7 +97,7 @@ export abstract class Optimizer<Options extends object> {
   /** Throws ValueError for options out of their domain. */
   protected check(_options: Readonly<Options>): void {}
 
-  /** Updates one parameter in place, given its gradient. Runs under noGrad; `state` starts empty and is kept. */
+  /** Updates one parameter in place under noGrad; `state` starts empty and is kept. Do not keep `grad`: its memory is reused. */
   protected abstract update(param: Tensor, grad: Tensor, options: Readonly<Options>, state: ParamState): void;
 
   /**
@@ -112,7 +111,7 @@ export abstract class Optimizer<Options extends object> {
     noGrad(() => {
       for (const group of this.paramGroups) {
         for (const param of group.params) {
-          const grad = param.grad;
+          const grad = param.gradUnseen;
           if (!grad) continue;
           let state = this.state.get(param);
           if (!state) {
@@ -130,7 +129,7 @@ export abstract class Optimizer<Options extends object> {
   zeroGrad({ setToNone = true }: { setToNone?: boolean } = {}): void {
     for (const group of this.paramGroups) {
       for (const param of group.params) {
-        if (setToNone) param.grad = null;
+        if (setToNone) param.dropGrad();
         else if (param.grad) param.grad = param.grad.detach().zero_();
       }
     }
@@ -219,6 +218,12 @@ function copyState(where: string, number: string, kept: ParamState, owner: Tenso
     copy[name] = value.detach().to({ dtype: owner.dtype, device: owner.device }).clone();
   }
   return copy;
+}
+
+/** @internal `defaults` with those of `options` that are given: undefined is as good as absent. */
+export function withDefaults<Options extends object>(defaults: Options, options: Partial<Options>): Options {
+  const given = Object.entries(options).filter(([, value]) => value !== undefined);
+  return { ...defaults, ...Object.fromEntries(given) };
 }
 
 /** @internal Throws ValueError unless `value` is a number of at least 0. */

@@ -2,7 +2,7 @@
 import { ValueError } from "../errors.js";
 import { sgdStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
-import { notNegative, Optimizer, type Params, type ParamState } from "./optimizer.js";
+import { notNegative, Optimizer, type Params, type ParamState, withDefaults } from "./optimizer.js";
 
 export interface SGDOptions {
   /** The learning rate: 0.001 unless given. */
@@ -18,6 +18,15 @@ export interface SGDOptions {
   /** Climbs instead of descending. */
   maximize: boolean;
 }
+
+const defaults: SGDOptions = {
+  lr: 1e-3,
+  momentum: 0,
+  dampening: 0,
+  weightDecay: 0,
+  nesterov: false,
+  maximize: false,
+};
 
 /**
  * Stochastic gradient descent, with momentum if asked:
@@ -44,15 +53,7 @@ export interface SGDOptions {
  */
 export class SGD extends Optimizer<SGDOptions> {
   constructor(params: Params<SGDOptions>, options: Partial<SGDOptions> = {}) {
-    super(params, {
-      lr: 1e-3,
-      momentum: 0,
-      dampening: 0,
-      weightDecay: 0,
-      nesterov: false,
-      maximize: false,
-      ...options,
-    });
+    super(params, withDefaults(defaults, options));
   }
 
   protected override check(options: Readonly<SGDOptions>): void {

@@ -22,13 +22,14 @@ export interface Idx {
 /** 1 GiB: more than any IDX data set in use, and still a bound. */
 const defaultMaxBytes = 2 ** 30;
 
+/** By type code. */
 const types: Readonly<Record<number, { itemBytes: number; over: (bytes: Uint8Array<ArrayBuffer>) => IdxArray }>> = {
-  0x08: { itemBytes: 1, over: (bytes) => bytes },
-  0x09: { itemBytes: 1, over: (bytes) => new Int8Array(bytes.buffer) },
-  0x0b: { itemBytes: 2, over: (bytes) => new Int16Array(bytes.buffer) },
-  0x0c: { itemBytes: 4, over: (bytes) => new Int32Array(bytes.buffer) },
-  0x0d: { itemBytes: 4, over: (bytes) => new Float32Array(bytes.buffer) },
-  0x0e: { itemBytes: 8, over: (bytes) => new Float64Array(bytes.buffer) },
+  8: { itemBytes: 1, over: (bytes) => bytes },
+  9: { itemBytes: 1, over: (bytes) => new Int8Array(bytes.buffer) },
+  11: { itemBytes: 2, over: (bytes) => new Int16Array(bytes.buffer) },
+  12: { itemBytes: 4, over: (bytes) => new Int32Array(bytes.buffer) },
+  13: { itemBytes: 4, over: (bytes) => new Float32Array(bytes.buffer) },
+  14: { itemBytes: 8, over: (bytes) => new Float64Array(bytes.buffer) },
 };
 
 /**
@@ -63,7 +64,7 @@ export function parseIdx(bytes: Uint8Array<ArrayBuffer>, name = "IDX data"): Idx
     fail(`sizes ${shape.join(" × ")} need ${size} bytes of data; there are ${bytes.length - start}`);
   }
   const swap = hostIsLittleEndian && type.itemBytes > 1;
-  const data = code === 0x08 ? bytes.subarray(start) : bytes.slice(start);
+  const data = code === 8 ? bytes.subarray(start) : bytes.slice(start);
   if (swap) swapBytes(data, type.itemBytes);
   return { shape, data: type.over(data) };
 }

@@ -15,12 +15,15 @@ export const imageBytes = side * side;
 export abstract class LabelledImages extends Dataset<[Tensor, number]> {
   /** The names of the classes, by label. */
   abstract readonly classes: readonly string[];
-  /** One byte a pixel, image after image: 0 is paper, 255 is ink. Filled as far as `prepare` has been asked to. */
+  /** One byte a pixel, image after image: 0 is paper, 255 is ink. An image is there once `prepare` was called for it. */
   protected readonly pixels: Uint8Array;
   /** One byte an image. */
   protected readonly labelBytes: Uint8Array;
   #images: Tensor | undefined;
   #labels: Tensor | undefined;
+  /** Where batches are gathered, one after another: a tensor takes a copy, and fresh arrays cost more than the gather. */
+  #batchPixels = new Uint8Array(0);
+  #batchLabels = new Int32Array(0);
 
   constructor(pixels: Uint8Array, labelBytes: Uint8Array) {
     super();
@@ -34,14 +37,17 @@ export abstract class LabelledImages extends Dataset<[Tensor, number]> {
 
   /** All images, uint8 (N, 28, 28). Made once, when first asked for. */
   get images(): Tensor {
-    for (let index = 0; index < this.length; index++) this.prepare(index);
-    return (this.#images ??= fromTypedArray(this.pixels, [this.length, side, side]));
+    if (this.#images === undefined) {
+      for (let index = 0; index < this.length; index++) this.prepare(index);
+      this.#images = fromTypedArray(this.pixels, [this.length, side, side]);
+    }
+    return this.#images;
   }
 
   /** All labels, int32 (N). Made once, when first asked for. */
   get labels(): Tensor {
-    for (let index = 0; index < this.length; index++) this.prepare(index);
-    return (this.#labels ??= fromTypedArray(Int32Array.from(this.labelBytes), [this.length]));
+    this.#labels ??= fromTypedArray(Int32Array.from(this.labelBytes), [this.length]);
+    return this.#labels;
   }
 
   /** Image `index`, uint8 (28, 28), a copy; and its label. Throws IndexError outside 0 … length − 1. */
@@ -51,8 +57,12 @@ export abstract class LabelledImages extends Dataset<[Tensor, number]> {
 
   override getBatch(indices: ArrayLike<number>): [Tensor, Tensor] {
     const count = indices.length;
-    const pixels = new Uint8Array(count * imageBytes);
-    const labels = new Int32Array(count);
+    if (this.#batchLabels.length !== count) {
+      this.#batchPixels = new Uint8Array(count * imageBytes);
+      this.#batchLabels = new Int32Array(count);
+    }
+    const pixels = this.#batchPixels;
+    const labels = this.#batchLabels;
     for (let i = 0; i < count; i++) {
       const index = indices[i] as number;
       pixels.set(this.pixelsOf(index), i * imageBytes);
@@ -74,6 +84,6 @@ export abstract class LabelledImages extends Dataset<[Tensor, number]> {
     return this.labelBytes[index] as number;
   }
 
-  /** Called before image or label `index` is read; a data set that makes its images as they are asked for does so here. */
+  /** Called before image `index` is read; a data set that makes its images as they are asked for does so here. */
   protected prepare(_index: number): void {}
 }

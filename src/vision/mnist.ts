@@ -101,14 +101,13 @@ export class MNIST extends LabelledImages {
    * const test = MNIST.fromBytes({ images: await bytesOf("t10k-images-idx3-ubyte"), labels: await bytesOf("t10k-labels-idx1-ubyte") });
    */
   static fromBytes(bytes: MNISTBytes): MNIST {
-    // biome-ignore lint/complexity/noThisInStatic: FashionMNIST.fromBytes must make a FashionMNIST
     return new this(bytes);
   }
 
   /** The folder that holds the wanted half, or undefined. Looks at names only. */
   static find(options: MNISTOptions = {}): string | undefined {
-    // biome-ignore lint/complexity/noThisInStatic: each class has its own places
     const names = fileNames(options.train ?? true);
+    // biome-ignore lint/complexity/noThisInStatic: each class has its own places
     return candidates(this.variant, options.root).find(
       (folder) => pathOf(folder, names.images) !== undefined && pathOf(folder, names.labels) !== undefined,
     );

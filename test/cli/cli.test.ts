@@ -1,7 +1,8 @@
 /** The command as a user runs it: training, Ctrl-C, predicting, and errors in one line. Runs what was built (dist). */
 import { spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { loadFile, loadMetadata } from "cresset/io";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -26,8 +27,12 @@ function cresset(args: string[], { cwd = temporaryFolder(), env = {}, watch }: H
   const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...process.env, CRESSET_DATA: "", NO_COLOR: "1", ...env } });
   const ended: Ended = { code: null, out: "", err: "" };
   const kill = (signal: NodeJS.Signals) => void child.kill(signal);
-  child.stdout.on("data", (text) => watch?.((ended.out += text), kill));
-  child.stderr.on("data", (text) => watch?.(ended.out + (ended.err += text), kill));
+  const listen = (stream: "out" | "err") => (text: Buffer) => {
+    ended[stream] += text.toString();
+    watch?.(ended.out + ended.err, kill);
+  };
+  child.stdout.on("data", listen("out"));
+  child.stderr.on("data", listen("err"));
   return new Promise((resolve) => child.on("close", (code) => resolve({ ...ended, code })));
 }
 
@@ -112,11 +117,11 @@ describe("cresset mnist predict", { timeout: 120_000 }, () => {
   let cwd: string;
   let weights: string;
   beforeAll(async () => {
-    cwd = (await import("node:fs")).mkdtempSync(join((await import("node:os")).tmpdir(), "cresset-predict-"));
+    cwd = mkdtempSync(join(tmpdir(), "cresset-predict-"));
     smallMnist(join(cwd, "data"));
     await cresset(["mnist", "--data", "data", "--epochs", "6", "--out", "run"], { cwd });
     weights = join(cwd, "run/weights.safetensors");
-    return async () => (await import("node:fs")).rmSync(cwd, { recursive: true, force: true });
+    return () => rmSync(cwd, { recursive: true, force: true });
   });
 
   it("classifies test images, a line each, or drawn when named", async () => {
@@ -167,6 +172,14 @@ describe("usage", { timeout: 30_000 }, () => {
     const help = await cresset(["mnist", "--help"]);
     expect(help.code).toBe(0);
     for (const option of ["--model", "--epochs", "--batch", "--lr", "--seed", "--data", "--out", "--device", "Examples:"]) expect(help.out).toContain(option);
+  });
+
+  it("a folder that cannot be written is known before the work", async () => {
+    const cwd = temporaryFolder();
+    put(join(cwd, "file"), new Uint8Array(1));
+    const { code, out, err } = await cresset(["mnist", "--dataset", "digits", "--out", "file/run"], { cwd });
+    expect([code, err]).toEqual([1, expect.stringMatching(/^cresset: cannot write file\/run\/summary\.json: .*\n$/)]);
+    expect(out).not.toContain("trained");
   });
 
   it("an unknown device and a folder without data are errors", async () => {

@@ -25,8 +25,8 @@ const headerOf = (bytes: Uint8Array) => {
 const every: Record<DType, Tensor> = {
   float64: fromTypedArray(new Float64Array([1.5, -0, Number.NaN, Infinity]), [2, 2]),
   float32: fromTypedArray(new Float32Array([1.5, -2, 3]), [3]),
-  float16: fromTypedArray(new Uint16Array([0x3c00, 0x7bff]), [2], { dtype: "float16" }),
-  bfloat16: fromTypedArray(new Uint16Array([0x3f80, 0xff80]), [1, 2], { dtype: "bfloat16" }),
+  float16: tensor([1, 65504], { dtype: "float16" }),
+  bfloat16: tensor([[1, -Infinity]], { dtype: "bfloat16" }),
   int64: fromTypedArray(new BigInt64Array([2n ** 62n, -1n]), [2]),
   int32: fromTypedArray(new Int32Array([2 ** 31 - 1, -(2 ** 31)]), [2]),
   int16: fromTypedArray(new Int16Array([32767, -32768]), [2]),
@@ -59,7 +59,7 @@ describe("serialize and deserialize", () => {
     const { length, json } = headerOf(bytes);
     expect(length % 8).toBe(0);
     for (const [name, { data_offsets }] of Object.entries(json)) {
-      const width = (every[name as DType].toTypedArray() as Uint8Array).BYTES_PER_ELEMENT;
+      const width = every[name as DType].elementSize();
       expect(data_offsets[0] % width).toBe(0);
     }
     expect(serialize(Object.fromEntries(Object.entries(every).reverse()))).toEqual(bytes);
@@ -76,7 +76,7 @@ describe("serialize and deserialize", () => {
   });
 
   it("round any tensors trip (property)", () => {
-    const name = fc.string({ maxLength: 8 }).filter((text) => text !== "__metadata__" && text.isWellFormed());
+    const name = fc.string({ maxLength: 8 }).filter((text) => text !== "__metadata__");
     fc.assert(
       fc.property(fc.dictionary(name, fc.float32Array({ maxLength: 9, noNaN: true })), (arrays) => {
         const back = deserialize(serialize(Object.fromEntries(Object.entries(arrays).map(([key, array]) => [key, fromTypedArray(array, [array.length])]))));
@@ -172,21 +172,17 @@ describe("files", () => {
     const folder = temporaryFolder();
     const path = join(folder, "w.safetensors");
     saveFile({ a: tensor(1) }, path);
-    const broken = {
-      ...tensor(2),
-      dtype: "float32",
-      shape: [],
-      toTypedArray() {
-        throw new Error("device lost");
-      },
-    };
-    expect(() => saveFile({ a: broken as unknown as Tensor }, path)).toThrow("device lost");
+    // Half a tensor: what a device lost on the way would give.
+    const broken = { dtype: "float32", shape: [] } as unknown as Tensor;
+    expect(() => saveFile({ a: tensor(2), b: broken }, path)).toThrow();
     expect(readdirSync(folder)).toEqual(["w.safetensors"]);
     expect(loadFile(path).a?.item()).toBe(1);
   });
 
   it("that are absent are a DataError", () => {
     expect(() => loadFile("/nowhere/w.safetensors")).toThrow(DataError);
-    expect(() => saveFile({ a: tensor(1) }, "/proc/nowhere/w")).toThrow(/cannot write/);
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, "file"), "");
+    expect(() => saveFile({ a: tensor(1) }, join(folder, "file/w"))).toThrow(/cannot write/);
   });
 });

@@ -9,7 +9,10 @@ describe.each(engines)("%s", (engine) => {
   for (const file of files) {
     describe(file, () => {
       for (const c of load<Case[]>(file)) {
-        it(`${c.op}: ${c.name}`, () => expect(run(c)).toEqual([]));
+        it(`${c.op}: ${c.name}`, () => {
+          const problems = run(c);
+          expect(problems, problems.join("\n")).toEqual([]);
+        });
       }
     });
   }

@@ -43,7 +43,8 @@ describe("SyntheticDigits", () => {
     for (let i = 0; i < train.length; i++) {
       const mean = means[train.labelOf(i)] as (typeof means)[number];
       mean.count += 1;
-      train.pixelsOf(i).forEach((value, at) => void (mean.sum[at] = (mean.sum[at] as number) + value));
+      const pixels = train.pixelsOf(i);
+      mean.sum = mean.sum.map((value, at) => value + (pixels[at] as number));
     }
     const test = new SyntheticDigits({ length: 500, train: false });
     let right = 0;

@@ -58,6 +58,21 @@ enum { MR = ${MR}, NR = ${NR}, KC = ${KC}, MC = ${tiling.blockRows}, W = ${width
   ${[pointer("A"), pointer("B"), pointer("C"), pointer("bias"), pointer("scratch"), ...long].join(" \\\n  ")} \\
   const long slivers = (N + NR - 1) / NR;
 
+${transpose(width, kernel.type)}
+
+/* W rows (those from count on are zero) of depth numbers each, written as depth columns of W, step apart. */
+static void packTransposed(T* to, long step, const T* from, long stride, long count, long depth) {
+  long k = 0;
+  for (; k + W <= depth; k += W) {
+    V r[W];
+    for (long n = 0; n < W; n++) r[n] = n < count ? *(const V*)(from + n * stride + k) : (V){0};
+    transpose(r);
+    for (long l = 0; l < W; l++) *(V*)(to + (k + l) * step) = r[l];
+  }
+  for (; k < depth; k++)
+    for (long n = 0; n < W; n++) to[k * step + n] = n < count ? from[n * stride + k] : 0;
+}
+
 /* B as [batch][k block][sliver][k][NR]; a unit is one sliver of one k block of one batch. */
 void pack(const double* args, long begin, long end) {
   ARGUMENTS
@@ -71,13 +86,8 @@ void pack(const double* args, long begin, long end) {
     if (count == NR && B_n == 1) {
       for (long k = 0; k < depth; k++)
         for (long n = 0; n < NR; n += W) *(V*)(to + k * NR + n) = *(const V*)(from + k * B_k + n);
-    } else if (count == NR && B_k == 1) {
-      long k = 0;
-      for (; k + W <= depth; k += W)
-        for (long n = 0; n < NR; n++)
-          for (long l = 0; l < W; l++) to[(k + l) * NR + n] = from[n * B_n + k + l];
-      for (; k < depth; k++)
-        for (long n = 0; n < NR; n++) to[k * NR + n] = from[n * B_n + k];
+    } else if (B_k == 1) {
+      for (long g = 0; g < NR; g += W) packTransposed(to + g, NR, from + g * B_n, B_n, count - g, depth);
     } else {
       for (long k = 0; k < depth; k++) {
         for (long n = 0; n < count; n++) to[k * NR + n] = from[k * B_k + n * B_n];
@@ -94,9 +104,9 @@ static void packA(T* to, const T* from, long count, long depth, long A_m, long A
     if (rows == MR && A_m == 1) {
       for (long k = 0; k < depth; k++)
         for (long m = 0; m < MR; m++) to[k * MR + m] = at[k * A_k + m];
-    } else if (rows == MR && A_k == 1) {
-      for (long m = 0; m < MR; m++)
-        for (long k = 0; k < depth; k++) to[k * MR + m] = at[m * A_m + k];
+    } else if (A_k == 1) {
+      /* From the last group down: lanes beyond MR are written over by what comes next. */
+      for (long g = (MR - 1) / W * W; g >= 0; g -= W) packTransposed(to + g, MR, at + g * A_m, A_m, rows - g, depth);
     } else {
       for (long k = 0; k < depth; k++) {
         for (long m = 0; m < rows; m++) to[k * MR + m] = at[m * A_m + k * A_k];
@@ -162,6 +172,34 @@ ${finish(kernel)}
   }
 }
 `;
+}
+
+/**
+ * Transposes W vectors of W lanes in registers: log₂W rounds in which rows i and i + W/2 are interleaved into rows 2i and
+ * 2i + 1. GCC and clang spell the shuffle differently.
+ */
+function transpose(width: number, type: string): string {
+  const lanes = [...Array(width).keys()];
+  const low = lanes.map((i) => (i >> 1) + (i & 1) * width).join(", ");
+  const high = lanes.map((i) => width / 2 + (i >> 1) + (i & 1) * width).join(", ");
+  const round = lanes
+    .slice(0, width / 2)
+    .map((i) => `b[${2 * i}] = LOW(a[${i}], a[${i + width / 2}]); b[${2 * i + 1}] = HIGH(a[${i}], a[${i + width / 2}]);`);
+  const rounds = Math.log2(width);
+  const body = [...Array(rounds).keys()].map((r) => `{ V* a = ${r % 2 ? "t" : "r"}; V* b = ${r % 2 ? "r" : "t"}; ${round.join(" ")} }`);
+  return `typedef ${type === "float32" ? "int" : "long long"} I __attribute__((vector_size(sizeof(V))));
+#if defined(__clang__)
+#define LOW(x, y) __builtin_shufflevector(x, y, ${low})
+#define HIGH(x, y) __builtin_shufflevector(x, y, ${high})
+#else
+#define LOW(x, y) __builtin_shuffle(x, y, (I){${low}})
+#define HIGH(x, y) __builtin_shuffle(x, y, (I){${high}})
+#endif
+static inline __attribute__((always_inline)) void transpose(V* r) {
+  V t[W];
+  ${body.join("\n  ")}
+  ${rounds % 2 ? "for (long l = 0; l < W; l++) r[l] = t[l];" : ""}
+}`;
 }
 
 /** The epilogue runs on a tile that is still in the first-level cache. */
