@@ -84,7 +84,10 @@ export const median = (numbers) => {
 async function measure({ run, finish }, seconds) {
   const sample = async (count) => {
     const start = performance.now();
-    for (let i = 0; i < count; i++) run();
+    for (let i = 0; i < count; i++) {
+      const pending = run();
+      if (pending instanceof Promise) await pending;
+    }
     await finish();
     return (performance.now() - start) / count;
   };

@@ -86,16 +86,13 @@ function operation(workload) {
     sum: jit((a) => a.sum()),
   }[kind];
   const call = () => (kind === "matmul" || kind === "add" ? compiled(a.ref, b.ref) : compiled(a.ref));
-  let last = null;
-  const run = () => {
-    last?.dispose();
-    last = call();
-  };
+  // Lazy: a result that nobody waits for is never computed.
+  const run = async () => (await blockUntilReady(call())).dispose();
   const check = async () => {
     const numbers = await call().data();
     return kind === "sum" ? numbers[0] : pick(numbers);
   };
-  return { run, finish: () => blockUntilReady(last), check };
+  return { run, finish: () => {}, check };
 }
 
 await contend({

@@ -5,6 +5,7 @@
  */
 import * as tf from "@tensorflow/tfjs-core";
 import "@tensorflow/tfjs-backend-wasm";
+import "@tensorflow/tfjs-layers"; // only because it registers the gradients of the operations
 import { batches, contend, operands, pick, training, versionOf, weights } from "../lib.mjs";
 
 await tf.setBackend("wasm");

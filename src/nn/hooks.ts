@@ -9,7 +9,7 @@ type Output<M extends Module> = ReturnType<M["forward"]>;
 
 /** Sees, and may replace, what a module is given. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks has no return statement
-export type ForwardPreHook<M extends Module> = (module: M, inputs: Inputs<M>) => Inputs<M> | undefined | void;
+export type ForwardPreHook<M extends Module> = (module: M, inputs: Inputs<M>) => Inputs<M>[number][] | undefined | void;
 
 /** Sees, and may replace, what a module gives. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks has no return statement

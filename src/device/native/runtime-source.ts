@@ -29,6 +29,12 @@ static void* library(const char* path) {
   return handle;
 }
 
+/* Workers outlive whoever loaded this library: it must never be unmapped under them. */
+__attribute__((constructor)) static void stay(void) {
+  Dl_info info;
+  if (dladdr((void*)stay, &info)) dlopen(info.dli_fname, RTLD_NOW | RTLD_NODELETE);
+}
+
 /* Loads run (and, where there is one, pack) of a kernel: gives the number of run; pack is the next. -1 on failure. */
 int cresset_load(const char* path) {
   pthread_mutex_lock(&table_lock);

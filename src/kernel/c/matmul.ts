@@ -61,7 +61,7 @@ enum { MR = ${MR}, NR = ${NR}, KC = ${KC}, MC = ${tiling.blockRows}, W = ${width
 ${transpose(width, kernel.type)}
 
 /* W rows (those from count on are zero) of depth numbers each, written as depth columns of W, step apart. */
-static void packTransposed(T* to, long step, const T* from, long stride, long count, long depth) {
+static __attribute__((noinline)) void packTransposed(T* to, long step, const T* from, long stride, long count, long depth) {
   long k = 0;
   for (; k + W <= depth; k += W) {
     V r[W];
@@ -97,7 +97,7 @@ void pack(const double* args, long begin, long end) {
   }
 }
 
-static void packA(T* to, const T* from, long count, long depth, long A_m, long A_k) {
+static __attribute__((noinline)) void packA(T* to, const T* from, long count, long depth, long A_m, long A_k) {
   for (long m0 = 0; m0 < count; m0 += MR) {
     const long rows = count - m0 < MR ? count - m0 : MR;
     const T* at = from + m0 * A_m;

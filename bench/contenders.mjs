@@ -1,0 +1,118 @@
+/** Who takes part: how each is started, what it can do, and why it is missing where it is. */
+import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const file = (name) => path.join(here, name);
+const scratch = mkdtempSync(path.join(tmpdir(), "cresset-bench-"));
+process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
+
+/** The line of a failed process's output that says why. */
+function reason({ code, signal, stderr }) {
+  const lines = stderr.split("\n").map((line) => line.trim()).filter(Boolean);
+  const telling = lines.find((line) => /^(\w*Error\b|computes )/.test(line)) ?? lines.at(-1);
+  return (telling ?? `ended with ${signal ?? `exit code ${code}`} and said nothing`).slice(0, 300);
+}
+
+let running = null;
+/** Ends the process that runs now, for Ctrl-C. */
+export const stop = () => running?.kill("SIGKILL");
+
+/** Runs a process to its end: the JSON it prints, or an Error that says why there is none. */
+export function ask(command, args, env = {}, seconds = 300) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command, args, { env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+    running = child;
+    let [stdout, stderr, late] = ["", "", false];
+    const timer = setTimeout(() => {
+      late = true;
+      child.kill("SIGKILL");
+    }, seconds * 1000);
+    child.stdout.on("data", (text) => (stdout += text));
+    child.stderr.on("data", (text) => (stderr += text));
+    child.on("error", (error) => reject(new Error(error.message)));
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
+      running = null;
+      if (late) return reject(new Error(`took over ${seconds} s`));
+      if (code !== 0) return reject(new Error(reason({ code, signal, stderr })));
+      try {
+        resolve(JSON.parse(stdout.trim().split("\n").at(-1)));
+      } catch {
+        reject(new Error(`printed no JSON: ${stdout.slice(0, 200)}`));
+      }
+    });
+  });
+}
+
+/** A contender that a script implements: `probe` gives its version or throws, `time` runs one job. */
+const script = (command, name, env = () => ({})) => ({
+  probe: async () => (await ask(command, [file(name), "probe"], env(1), 60)).version,
+  time: (job) => ask(command, [file(name), JSON.stringify(job)], env(job.threads)),
+});
+
+const cresset = (engine) => script(process.execPath, "workloads/cresset.mjs", () => ({ CRESSET_CPU: engine, CRESSET_QUIET: "1" }));
+
+const pytorch = {
+  async probe() {
+    const chosen = process.env.CRESSET_TORCH_PYTHON;
+    const tries = [...(chosen ? [chosen] : []), path.join(here, "../../torch/bin/python"), "python3"];
+    const failures = [];
+    for (const python of tries) {
+      const found = script(python, "workloads/pytorch.py", (threads) => ({ OMP_NUM_THREADS: String(threads) }));
+      try {
+        const version = await found.probe();
+        this.time = found.time;
+        return version;
+      } catch (error) {
+        failures.push(`${python}: ${error.message}`);
+      }
+    }
+    throw new Error(`no Python with torch (set CRESSET_TORCH_PYTHON): ${failures.join("; ")}`);
+  },
+};
+
+const limit = {
+  program: path.join(scratch, "limit"),
+  openmp: true,
+  async probe() {
+    const compiler = process.env.CC || "cc";
+    const native = process.arch === "arm64" ? "-mcpu=native" : "-march=native";
+    const flags = ["-O3", native, "-ffast-math", "-std=gnu11", file("limit.c"), "-o", this.program, "-lm"];
+    const compile = (extra) => spawnSync(compiler, [...extra, ...flags], { encoding: "utf8" });
+    let result = compile(["-fopenmp"]);
+    if (result.status !== 0) {
+      this.openmp = false;
+      result = compile([]);
+    }
+    if (result.error) throw new Error(`no C compiler: ${result.error.message}`);
+    if (result.status !== 0) throw new Error(`${compiler} fails: ${result.stderr.trim().split("\n")[0]}`);
+    return spawnSync(compiler, ["--version"], { encoding: "utf8" }).stdout.split("\n")[0];
+  },
+  time({ name, kind, size, threads, seconds, expect, tolerance }) {
+    return ask(this.program, [name, kind, size, threads, seconds, expect, tolerance].map(String));
+  },
+  takes: ({ name }) => name === "seed-1" || name.endsWith("-4M"),
+  threaded({ kind }) {
+    return this.openmp && kind !== "seed";
+  },
+};
+
+const all = () => true;
+const never = () => false;
+
+/**
+ * In the order of the tables. `takes(workload)`: whether it has that workload; `threaded(workload)`: whether it can use
+ * more than one thread for it.
+ */
+export const contenders = [
+  { id: "native", title: "cresset native", takes: all, threaded: all, ...cresset("native") },
+  { id: "wasm", title: "cresset wasm", takes: all, threaded: all, ...cresset("wasm") },
+  { id: "pytorch", title: "PyTorch", takes: all, threaded: all, ...pytorch },
+  { id: "jax-js", title: "jax-js", takes: all, threaded: never, ...script(process.execPath, "workloads/jax-js.mjs") },
+  { id: "tfjs", title: "tfjs-wasm", takes: all, threaded: never, ...script(process.execPath, "workloads/tfjs.mjs") },
+  { id: "limit", title: "C limit", ...limit },
+];

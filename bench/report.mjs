@@ -1,0 +1,107 @@
+/** Turns results into tables: times or rates of every contender, then cresset's ratios. */
+import { spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import os from "node:os";
+
+const groups = [
+  { title: "Training steps, µs (less is better)", kinds: ["seed", "refined"], value: (us) => us },
+  { title: "Matrix products, GFLOP/s (more is better)", kinds: ["matmul"], value: (us, n) => (2 * n ** 3) / us / 1e3 },
+  {
+    title: "Passes over 4M float32 numbers, GB/s read and written (more is better)",
+    kinds: ["add", "exp", "sum"],
+    value: (us, n, kind) => (4 * n * { add: 3, exp: 2, sum: 1 }[kind]) / us / 1e3,
+  },
+  { title: "One eager operation, µs (less is better)", kinds: ["add-10"], value: (us) => us },
+];
+const kindOf = ({ name, kind }) => (name === "add-10" ? name : kind);
+
+const number = (x) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
+
+/** Rounds that lie further apart than this are marked: the machine was busy, or the contender is unsteady. */
+const unsteady = 1.3;
+
+/** A result with as many threads as asked for, or with one where that is all there is. */
+function find(results, workload, threads, id) {
+  const exact = results[workload.name]?.[threads]?.[id];
+  if (exact !== undefined || threads === 1) return [exact, ""];
+  const single = results[workload.name]?.[1]?.[id];
+  return [single, single === undefined ? "" : "¹"];
+}
+
+const ratios = [
+  ["native", "pytorch", "native : PyTorch"],
+  ["native", "jax-js", "native : jax-js"],
+  ["native", "limit", "native : limit"],
+  ["wasm", "pytorch", "wasm : PyTorch"],
+  ["wasm", "jax-js", "wasm : jax-js"],
+  ["wasm", "tfjs", "wasm : tfjs"],
+];
+
+function table(rows) {
+  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length), 3));
+  const line = (row) => `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(" | ")} |`;
+  const rule = `| ${widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)).join(" | ")} |`;
+  return [line(rows[0]), rule, ...rows.slice(1).map(line)].join("\n");
+}
+
+/** The tables of a run, as Markdown. `present` are the contenders that took part. */
+export function tables({ workloads, threadCounts, present, results }) {
+  const parts = [];
+  for (const threads of threadCounts) {
+    for (const group of groups) {
+      const members = workloads.filter((w) => group.kinds.includes(kindOf(w)) && results[w.name]?.[threads] !== undefined);
+      if (members.length === 0) continue;
+      const pairs = ratios.filter(([ours, theirs]) => [ours, theirs].every((id) => present.some((c) => c.id === id)));
+      const rows = [["", ...present.map((c) => c.title), ...pairs.map(([, , title]) => title)]];
+      for (const workload of members) {
+        const cell = ({ id }) => {
+          const [result, mark] = find(results, workload, threads, id);
+          if (result === undefined) return "–";
+          if (result.error !== undefined) return "failed";
+          const shaky = Math.max(...result.rounds) / Math.min(...result.rounds) > unsteady ? "~" : "";
+          return `${shaky}${number(group.value(result.median_us, workload.size, workload.kind))}${mark}`;
+        };
+        const ratio = ([ours, theirs]) => {
+          const [[a], [b, mark]] = [ours, theirs].map((id) => find(results, workload, threads, id));
+          return a?.median_us && b?.median_us ? `${number(b.median_us / a.median_us)}×${mark}` : "–";
+        };
+        rows.push([workload.name, ...present.map(cell), ...pairs.map(ratio)]);
+      }
+      parts.push(`### ${group.title}: ${threads === 1 ? "1 thread" : `${threads} threads`}\n\n${table(rows)}`);
+    }
+  }
+  return parts.join("\n\n");
+}
+
+/** "contender, workload, threads: why" for everything that failed. */
+export function failures({ present, results }) {
+  const lines = [];
+  for (const [name, byThreads] of Object.entries(results)) {
+    for (const [threads, byContender] of Object.entries(byThreads)) {
+      for (const { id, title } of present) {
+        const error = byContender[id]?.error;
+        if (error !== undefined) lines.push(`${title}, ${name}, ${threads} thread${threads === "1" ? "" : "s"}: ${error}`);
+      }
+    }
+  }
+  return lines;
+}
+
+export const legend = `\`a : b\` is how many times as fast a is as b (native : limit is the share of the limit that is reached).
+¹ one thread: the contender has no more. ~ the rounds differ by more than ${unsteady}×. – not measured.`;
+
+/** The machine in words, for the head of a report. */
+export function machine() {
+  const cpuinfo = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
+  const vectors = ["avx512f", "avx2", "asimd"].find((flag) => new RegExp(`\\b${flag}\\b`).test(cpuinfo));
+  const release = existsSync("/etc/os-release") ? /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] : null;
+  const git = spawnSync("git", ["describe", "--always", "--dirty"], { cwd: import.meta.dirname, encoding: "utf8" });
+  const family = ["cpu family", "model"].map((key) => new RegExp(`^${key}\\s*: (.*)$`, "m").exec(cpuinfo)?.[1]);
+  return {
+    cpu: `${os.cpus()[0]?.model.trim() ?? "unknown"}${family[0] ? ` (family ${family[0]}, model ${family[1]})` : ""}, ${os.availableParallelism()} cores${vectors ? `, ${vectors}` : ""}`,
+    memory: `${(os.totalmem() / 2 ** 30).toFixed(0)} GiB`,
+    system: `${release ?? os.type()}, ${os.type()} ${os.release()}, ${os.arch()}`,
+    node: process.version,
+    commit: git.status === 0 ? git.stdout.trim() : "unknown",
+  };
+}

@@ -1,0 +1,149 @@
+/**
+ * `npm run bench`: the same work on cresset and the others, in turn, each in a process of its own; tables of times and
+ * ratios. See README.md.
+ */
+import { renameSync, writeFileSync } from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { contenders, stop } from "./contenders.mjs";
+import { median, tolerance, workloads } from "./lib.mjs";
+import { failures, legend, machine, tables } from "./report.mjs";
+
+const usage = `node bench/run.mjs [options]
+  --quick              one short round: for a look, not for figures
+  --only <regex>       only the workloads whose name matches
+  --contenders <a,b>   only these: ${contenders.map((c) => c.id).join(", ")}
+  --threads <1,2>      thread counts (1 and all cores)
+  --rounds <n>         rounds (3; with --quick 1)
+  --seconds <s>        measuring time of a process (0.5; with --quick 0.2)
+  --out <path>         where to write <path>.md and <path>.json (bench/results; unless given, only a whole run writes)`;
+
+function fail(message) {
+  console.error(`${message}\n${usage}`);
+  process.exit(2);
+}
+
+function options() {
+  const text = { type: "string" };
+  const flag = { type: "boolean" };
+  let values;
+  try {
+    ({ values } = parseArgs({
+      options: { quick: flag, only: text, contenders: text, threads: text, rounds: text, seconds: text, out: text, help: flag },
+    }));
+  } catch (error) {
+    fail(error.message);
+  }
+  if (values.help) {
+    console.log(usage);
+    process.exit(0);
+  }
+  const { quick = false } = values;
+  const positive = (name, value) => (Number(value) > 0 ? Number(value) : fail(`--${name}: '${value}' is not a positive number`));
+  const ids = values.contenders?.split(",") ?? contenders.map((c) => c.id);
+  for (const id of ids) if (!contenders.some((c) => c.id === id)) fail(`--contenders: there is no '${id}'`);
+  const pattern = new RegExp(values.only ?? "");
+  const whole = !quick && values.only === undefined && values.contenders === undefined && values.threads === undefined;
+  return {
+    quick,
+    chosen: contenders.filter((c) => ids.includes(c.id)),
+    work: workloads.filter((w) => pattern.test(w.name)),
+    threadCounts: values.threads?.split(",").map((n) => positive("threads", n)) ?? [...new Set([1, os.availableParallelism()])],
+    rounds: positive("rounds", values.rounds ?? (quick ? 1 : 3)),
+    seconds: positive("seconds", values.seconds ?? (quick ? 0.2 : 0.5)),
+    out: values.out ?? (whole ? path.join(import.meta.dirname, "results") : null),
+  };
+}
+
+const { quick, chosen, work, threadCounts, rounds, seconds, out } = options();
+const say = (text) => process.stderr.write(text);
+const load = () => os.loadavg()[0].toFixed(2);
+const loadBefore = load();
+
+let interrupted = false;
+process.on("SIGINT", () => {
+  if (interrupted) process.exit(130);
+  interrupted = true;
+  stop();
+});
+
+const present = [];
+const missing = [];
+for (const contender of chosen) {
+  if (interrupted) break;
+  try {
+    contender.version = await contender.probe();
+    present.push(contender);
+    say(`${contender.title}: ${contender.version}\n`);
+  } catch (error) {
+    missing.push({ title: contender.title, why: error.message });
+    say(`${contender.title}: missing: ${error.message}\n`);
+  }
+}
+
+// One eager operation on ten numbers never has work for a second thread.
+const plan = work.flatMap((workload) =>
+  threadCounts.filter((threads) => threads === 1 || workload.name !== "add-10").map((threads) => ({ workload, threads })),
+);
+const results = {};
+const time = (us) => (us >= 1e4 ? `${(us / 1e3).toFixed(1)} ms` : us >= 100 ? `${us.toFixed(0)} µs` : `${us.toFixed(2)} µs`);
+
+for (const [index, { workload, threads }] of plan.entries()) {
+  const able = present.filter((c) => c.takes(workload) && (threads === 1 || c.threaded(workload)));
+  if (able.length === 0) continue;
+  const cells = ((results[workload.name] ??= {})[threads] = {});
+  for (let round = 1; round <= rounds && !interrupted; round++) {
+    const ofRounds = rounds > 1 ? `, round ${round} of ${rounds}` : "";
+    say(`[${index + 1}/${plan.length}] ${workload.name}, ${threads} thread${threads === 1 ? "" : "s"}${ofRounds}:`);
+    for (const contender of able) {
+      if (interrupted || cells[contender.id]?.error !== undefined) continue;
+      try {
+        const result = await contender.time({ ...workload, threads, seconds, tolerance });
+        const cell = (cells[contender.id] ??= { rounds: [], min_us: Infinity, reps: 0 });
+        cell.rounds.push(result.median_us);
+        cell.median_us = median(cell.rounds);
+        cell.min_us = Math.min(cell.min_us, result.min_us);
+        cell.reps += result.reps;
+        say(` ${contender.id} ${time(result.median_us)}`);
+      } catch (error) {
+        if (interrupted) break;
+        cells[contender.id] = { error: error.message };
+        say(` ${contender.id} FAILED (${error.message})`);
+      }
+    }
+    say("\n");
+  }
+  if (interrupted) break;
+}
+
+const about = machine();
+const date = new Date().toISOString().slice(0, 10);
+const failed = failures({ present, results });
+const report = `# Benchmark
+
+${date}, cresset at ${about.commit}${quick ? ", **a quick run: one short round**" : `, ${rounds} rounds of ${seconds} s, medians`}.
+
+- Processor: ${about.cpu}; memory ${about.memory}; load average ${loadBefore} before, ${load()} after
+- System: ${about.system}
+- Node ${about.node}
+${present.map((c) => `- ${c.title}: ${c.version}`).join("\n")}
+${missing.map((c) => `- ${c.title}: **missing**: ${c.why}\n`).join("")}
+${legend}
+
+${tables({ workloads, threadCounts, present, results })}
+${failed.length > 0 ? `\n### Failed\n\n${failed.map((line) => `- ${line}`).join("\n")}\n` : ""}`;
+
+console.log(`\n${report}`);
+if (interrupted) {
+  say("Interrupted: this is what was measured; nothing is written.\n");
+  process.exitCode = 130;
+} else if (out !== null) {
+  const versions = Object.fromEntries(present.map((c) => [c.id, c.version]));
+  const data = { date, machine: about, load: [loadBefore, load()], quick, rounds, seconds, versions, missing, results };
+  for (const [ending, text] of [["md", report], ["json", `${JSON.stringify(data, null, 1)}\n`]]) {
+    writeFileSync(`${out}.${ending}.part`, text);
+    renameSync(`${out}.${ending}.part`, `${out}.${ending}`);
+  }
+  say(`Written: ${out}.md and ${out}.json\n`);
+}

@@ -1,0 +1,169 @@
+/** Containers, layers and losses: what they add to the functions, which the fixtures test. */
+import { describe, expect, it } from "vitest";
+import * as torch from "../../src/index.js";
+import { IndexError, nn, ShapeError, type Tensor, ValueError } from "../../src/index.js";
+
+describe("Sequential", () => {
+  const a = new nn.Linear(2, 2);
+  const b = new nn.ReLU();
+
+  it("is indexable, iterable and grows", () => {
+    const model = new nn.Sequential(a, b);
+    expect([model.length, model.at(0), model.at(-1), [...model]]).toEqual([2, a, b, [a, b]]);
+    expect(() => model.at(2)).toThrow(IndexError);
+    expect(model.append(new nn.Tanh()).length).toBe(3);
+    expect(Object.keys(model.stateDict())).toEqual(["0.weight", "0.bias"]);
+  });
+
+  it("takes names", () => {
+    const model = new nn.Sequential({ hidden: a, active: b });
+    expect(model.namedChildren()).toEqual([["hidden", a], ["active", b]]);
+    expect(Object.keys(model.stateDict())).toEqual(["hidden.weight", "hidden.bias"]);
+  });
+
+  it("without layers gives back its input", () => {
+    const x = torch.ones([1]);
+    expect(new nn.Sequential().forward(x)).toBe(x);
+    expect(String(new nn.Sequential())).toBe("Sequential()");
+  });
+
+  it("keeps the fields of subclasses", () => {
+    class Scaled extends nn.Sequential {
+      factor = new nn.Parameter(torch.tensor([2]));
+      override forward(input: Tensor): Tensor {
+        return super.forward(input).mul(this.factor);
+      }
+    }
+    const model = new Scaled(new nn.Identity());
+    expect(model.namedParameters().map(([name]) => name)).toEqual(["factor"]);
+    expect(model.forward(torch.tensor([3])).tolist()).toEqual([6]);
+  });
+});
+
+describe("lists and dictionaries", () => {
+  it("name their parts", () => {
+    const list = new nn.ModuleList([new nn.Linear(1, 1)]).extend([new nn.Linear(1, 2)]);
+    expect(list.namedParameters().map(([name]) => name)).toEqual(["0.weight", "0.bias", "1.weight", "1.bias"]);
+    expect(list.at(-1).outFeatures).toBe(2);
+    const dict = new nn.ModuleDict({ x: new nn.Linear(1, 1) }).set("y", new nn.Linear(1, 3));
+    expect(dict.namedParameters().map(([name]) => name)).toEqual(["x.weight", "x.bias", "y.weight", "y.bias"]);
+    expect([dict.size, dict.has("y"), dict.delete("x"), dict.size]).toEqual([2, true, true, 1]);
+    expect(() => dict.get("z")).toThrow(/no module "z"/);
+    const params = new nn.ParameterList([torch.ones([1]), new nn.Parameter(torch.ones([2]))]);
+    expect([...params].every((p) => p instanceof nn.Parameter)).toBe(true);
+    expect(params.length).toBe(2);
+  });
+
+  it("compute nothing", () => {
+    for (const module of [new nn.ModuleList(), new nn.ModuleDict(), new nn.ParameterList()]) {
+      expect(() => module.forward()).toThrow(ValueError);
+    }
+  });
+});
+
+describe("Linear", () => {
+  it("starts within ±1/√inFeatures", () => {
+    torch.manualSeed(1);
+    const { weight, bias } = new nn.Linear(100, 400);
+    for (const t of [weight, bias!]) {
+      expect(t.abs().max().item()).toBeLessThanOrEqual(0.1);
+      expect(t.abs().max().item()).toBeGreaterThan(0.098);
+      expect(Math.abs(t.std().item() - 0.1 / Math.sqrt(3))).toBeLessThan(0.004);
+    }
+  });
+
+  it("is the same for the same seed", () => {
+    const draw = () => {
+      torch.manualSeed(5);
+      return new nn.Linear(7, 3).weight.tolist();
+    };
+    expect(draw()).toEqual(draw());
+  });
+
+  it("checks sizes", () => {
+    expect(() => new nn.Linear(2.5, 1)).toThrow(ValueError);
+    expect(() => new nn.Linear(3, 2).forward(torch.ones([4, 2]))).toThrow(ShapeError);
+    expect(new nn.Linear(3, 2, { bias: false }).bias).toBe(null);
+    expect(new nn.Linear(3, 2, { dtype: "float64" }).weight.dtype).toBe("float64");
+  });
+});
+
+describe("LayerNorm", () => {
+  it("starts as the identity on normalised rows, and has what it was asked for", () => {
+    const layer = new nn.LayerNorm([2, 3]);
+    expect([layer.weight!.tolist(), layer.bias!.tolist()]).toEqual([[[1, 1, 1], [1, 1, 1]], [[0, 0, 0], [0, 0, 0]]]);
+    expect(new nn.LayerNorm(3, { bias: false }).bias).toBe(null);
+    expect(new nn.LayerNorm(3, { elementwiseAffine: false }).parameters()).toEqual([]);
+    expect(() => new nn.LayerNorm([])).toThrow(ValueError);
+    expect(() => layer.forward(torch.ones([4, 3]))).toThrow(ShapeError);
+  });
+});
+
+describe("Dropout", () => {
+  it("zeroes the share p and keeps the expectation, while training", () => {
+    torch.manualSeed(2);
+    const layer = new nn.Dropout(0.25);
+    const x = torch.ones([100, 100], { requiresGrad: true });
+    const y = layer.forward(x);
+    const zeros = y.eq(0).sum().item() / 10_000;
+    expect(Math.abs(zeros - 0.25)).toBeLessThan(0.02);
+    expect(Math.abs(y.max().item() - 4 / 3)).toBeLessThan(1e-6);
+    y.sum().backward();
+    expect(x.grad!.equal(y.detach())).toBe(true);
+    expect(layer.eval().forward(x)).toBe(x);
+  });
+
+  it("checks p", () => {
+    expect(() => new nn.Dropout(1.5)).toThrow(ValueError);
+    expect(new nn.Dropout(1).forward(torch.ones([2])).tolist()).toEqual([0, 0]);
+    expect(new nn.Dropout(0).forward(torch.ones([2])).tolist()).toEqual([1, 1]);
+  });
+});
+
+describe("shapes", () => {
+  it("Flatten and Unflatten undo each other", () => {
+    const x = torch.rand([2, 3, 4]);
+    const flat = new nn.Flatten().forward(x);
+    expect(flat.shape).toEqual([2, 12]);
+    expect(new nn.Unflatten(1, [3, -1]).forward(flat).equal(x)).toBe(true);
+  });
+});
+
+describe("losses", () => {
+  const x = torch.tensor([[0.2, 0.7], [0.4, 0.1]]);
+  const y = torch.tensor([[0, 1], [1, 0]]);
+
+  it.each([
+    ["MSELoss", new nn.MSELoss(), new nn.MSELoss({ reduction: "sum" }), new nn.MSELoss({ reduction: "none" })],
+    ["L1Loss", new nn.L1Loss(), new nn.L1Loss({ reduction: "sum" }), new nn.L1Loss({ reduction: "none" })],
+    ["SmoothL1Loss", new nn.SmoothL1Loss(), new nn.SmoothL1Loss({ reduction: "sum" }), new nn.SmoothL1Loss({ reduction: "none" })],
+    ["BCELoss", new nn.BCELoss(), new nn.BCELoss({ reduction: "sum" }), new nn.BCELoss({ reduction: "none" })],
+    ["BCEWithLogitsLoss", new nn.BCEWithLogitsLoss(), new nn.BCEWithLogitsLoss({ reduction: "sum" }), new nn.BCEWithLogitsLoss({ reduction: "none" })],
+  ])("%s reduces as asked", (_, mean, sum, none) => {
+    const each = none.forward(x, y);
+    expect(each.shape).toEqual([2, 2]);
+    expect(sum.forward(x, y).item()).toBeCloseTo(each.sum().item(), 5);
+    expect(mean.forward(x, y).item()).toBeCloseTo(each.mean().item(), 5);
+  });
+
+  it("hold their weights as buffers", () => {
+    const weight = torch.tensor([1, 2]);
+    expect(Object.keys(new nn.CrossEntropyLoss({ weight }).stateDict())).toEqual(["weight"]);
+    expect(new nn.CrossEntropyLoss().stateDict()).toEqual({});
+    const target = torch.tensor([1, 0], { dtype: "int64" });
+    const loss = new nn.CrossEntropyLoss({ weight, labelSmoothing: 0.1, ignoreIndex: 0 });
+    const expected = nn.functional.crossEntropy(x, target, { weight, labelSmoothing: 0.1, ignoreIndex: 0 });
+    expect(loss.forward(x, target).item()).toBe(expected.item());
+  });
+
+  it("check their settings", () => {
+    const reduction = "average" as unknown as "mean";
+    expect(() => nn.functional.mseLoss(x, y, { reduction })).toThrow(ValueError);
+    expect(() => nn.functional.crossEntropy(x, y, { labelSmoothing: 2 })).toThrow(ValueError);
+    expect(() => nn.functional.oneHot(torch.tensor([5], { dtype: "int32" }), 5)).toThrow(ValueError);
+  });
+
+  it("refuse classes out of range", () => {
+    expect(() => nn.functional.crossEntropy(x, torch.tensor([0, 2], { dtype: "int64" }))).toThrow(IndexError);
+  });
+});
