@@ -12,7 +12,10 @@ process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
 
 /** The line of a failed process's output that says why. */
 function reason({ code, signal, stderr }) {
-  const lines = stderr.split("\n").map((line) => line.trim()).filter(Boolean);
+  const lines = stderr
+    .split("\n")
+    .map((line) => line.trim())
+    .filter(Boolean);
   const telling = lines.find((line) => /^(\w*Error\b|computes )/.test(line)) ?? lines.at(-1);
   return (telling ?? `ended with ${signal ?? `exit code ${code}`} and said nothing`).slice(0, 300);
 }
@@ -54,7 +57,8 @@ const script = (command, name, env = () => ({})) => ({
   time: (job) => ask(command, [file(name), JSON.stringify(job)], env(job.threads)),
 });
 
-const cresset = (engine) => script(process.execPath, "workloads/cresset.mjs", () => ({ CRESSET_CPU: engine, CRESSET_QUIET: "1" }));
+const cresset = (engine) =>
+  script(process.execPath, "workloads/cresset.mjs", () => ({ CRESSET_CPU: engine, CRESSET_QUIET: "1" }));
 
 const pytorch = {
   async probe() {

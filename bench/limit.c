@@ -116,7 +116,10 @@ static double sample(void (*run)(void), long reps) {
   return (now() - start) / reps;
 }
 
-static int ascending(const void *x, const void *y) { return (*(double *)x > *(double *)y) - (*(double *)x < *(double *)y); }
+static int ascending(const void *x, const void *y) {
+  const double p = *(const double *)x, q = *(const double *)y;
+  return (p > q) - (p < q);
+}
 
 int main(int argc, char **argv) {
   if (argc != 8) return fprintf(stderr, "limit <name> <kind> <size> <threads> <seconds> <expect> <tolerance>\n"), 2;
@@ -154,7 +157,7 @@ int main(int argc, char **argv) {
   while (n < 3 || (now() - start < seconds && n < 100000)) times[n++] = sample(run, reps);
   qsort(times, n, sizeof *times, ascending);
   const double median = (times[(n - 1) / 2] + times[n / 2]) / 2;
-  printf("{\"workload\": \"%s\", \"threads\": %d, \"median_us\": %.9g, \"min_us\": %.9g, \"reps\": %ld}\n", argv[1], threads,
-         median * 1e6, times[0] * 1e6, n * reps);
+  printf("{\"workload\": \"%s\", \"threads\": %d, \"median_us\": %.9g, \"min_us\": %.9g, \"reps\": %ld}\n", argv[1],
+         threads, median * 1e6, times[0] * 1e6, n * reps);
   return 0;
 }

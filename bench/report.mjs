@@ -39,7 +39,8 @@ const ratios = [
 
 function table(rows) {
   const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length), 3));
-  const line = (row) => `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(" | ")} |`;
+  const line = (row) =>
+    `| ${row.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]) : cell.padStart(widths[i]))).join(" | ")} |`;
   const rule = `| ${widths.map((width, i) => (i === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`)).join(" | ")} |`;
   return [line(rows[0]), rule, ...rows.slice(1).map(line)].join("\n");
 }
@@ -49,7 +50,9 @@ export function tables({ workloads, threadCounts, present, results }) {
   const parts = [];
   for (const threads of threadCounts) {
     for (const group of groups) {
-      const members = workloads.filter((w) => group.kinds.includes(kindOf(w)) && results[w.name]?.[threads] !== undefined);
+      const members = workloads.filter(
+        (w) => group.kinds.includes(kindOf(w)) && results[w.name]?.[threads] !== undefined,
+      );
       if (members.length === 0) continue;
       const pairs = ratios.filter(([ours, theirs]) => [ours, theirs].every((id) => present.some((c) => c.id === id)));
       const rows = [["", ...present.map((c) => c.title), ...pairs.map(([, , title]) => title)]];
@@ -80,7 +83,8 @@ export function failures({ present, results }) {
     for (const [threads, byContender] of Object.entries(byThreads)) {
       for (const { id, title } of present) {
         const error = byContender[id]?.error;
-        if (error !== undefined) lines.push(`${title}, ${name}, ${threads} thread${threads === "1" ? "" : "s"}: ${error}`);
+        if (error !== undefined)
+          lines.push(`${title}, ${name}, ${threads} thread${threads === "1" ? "" : "s"}: ${error}`);
       }
     }
   }
@@ -92,15 +96,19 @@ export const legend = `\`a : b\` is how many times as fast a is as b (native : l
 
 /** The machine in words, for the head of a report. */
 export function machine() {
-  const cpuinfo = existsSync("/proc/cpuinfo") ? readFileSync("/proc/cpuinfo", "utf8") : "";
+  const read = (file) => (existsSync(file) ? readFileSync(file, "utf8") : "");
+  const cpuinfo = read("/proc/cpuinfo");
+  const field = (key) => new RegExp(`^${key}\\s*: (.*)$`, "m").exec(cpuinfo)?.[1];
+  const family = field("cpu family") ? ` (family ${field("cpu family")}, model ${field("model")})` : "";
   const vectors = ["avx512f", "avx2", "asimd"].find((flag) => new RegExp(`\\b${flag}\\b`).test(cpuinfo));
-  const release = existsSync("/etc/os-release") ? /^PRETTY_NAME="?([^"\n]*)/m.exec(readFileSync("/etc/os-release", "utf8"))?.[1] : null;
+  const release = /^PRETTY_NAME="?([^"\n]*)/m.exec(read("/etc/os-release"))?.[1] ?? os.type();
   const git = spawnSync("git", ["describe", "--always", "--dirty"], { cwd: import.meta.dirname, encoding: "utf8" });
-  const family = ["cpu family", "model"].map((key) => new RegExp(`^${key}\\s*: (.*)$`, "m").exec(cpuinfo)?.[1]);
+  const parts = [`${os.cpus()[0]?.model.trim() ?? "unknown"}${family}`, `${os.availableParallelism()} cores`];
+  if (vectors) parts.push(vectors);
   return {
-    cpu: `${os.cpus()[0]?.model.trim() ?? "unknown"}${family[0] ? ` (family ${family[0]}, model ${family[1]})` : ""}, ${os.availableParallelism()} cores${vectors ? `, ${vectors}` : ""}`,
+    cpu: parts.join(", "),
     memory: `${(os.totalmem() / 2 ** 30).toFixed(0)} GiB`,
-    system: `${release ?? os.type()}, ${os.type()} ${os.release()}, ${os.arch()}`,
+    system: `${release}, ${os.type()} ${os.release()}, ${os.arch()}`,
     node: process.version,
     commit: git.status === 0 ? git.stdout.trim() : "unknown",
   };

@@ -30,7 +30,16 @@ function options() {
   let values;
   try {
     ({ values } = parseArgs({
-      options: { quick: flag, only: text, contenders: text, threads: text, rounds: text, seconds: text, out: text, help: flag },
+      options: {
+        quick: flag,
+        only: text,
+        contenders: text,
+        threads: text,
+        rounds: text,
+        seconds: text,
+        out: text,
+        help: flag,
+      },
     }));
   } catch (error) {
     fail(error.message);
@@ -40,7 +49,8 @@ function options() {
     process.exit(0);
   }
   const { quick = false } = values;
-  const positive = (name, value) => (Number(value) > 0 ? Number(value) : fail(`--${name}: '${value}' is not a positive number`));
+  const positive = (name, value) =>
+    Number(value) > 0 ? Number(value) : fail(`--${name}: '${value}' is not a positive number`);
   const ids = values.contenders?.split(",") ?? contenders.map((c) => c.id);
   for (const id of ids) if (!contenders.some((c) => c.id === id)) fail(`--contenders: there is no '${id}'`);
   const pattern = new RegExp(values.only ?? "");
@@ -49,7 +59,9 @@ function options() {
     quick,
     chosen: contenders.filter((c) => ids.includes(c.id)),
     work: workloads.filter((w) => pattern.test(w.name)),
-    threadCounts: values.threads?.split(",").map((n) => positive("threads", n)) ?? [...new Set([1, os.availableParallelism()])],
+    threadCounts: values.threads?.split(",").map((n) => positive("threads", n)) ?? [
+      ...new Set([1, os.availableParallelism()]),
+    ],
     rounds: positive("rounds", values.rounds ?? (quick ? 1 : 3)),
     seconds: positive("seconds", values.seconds ?? (quick ? 0.2 : 0.5)),
     out: values.out ?? (whole ? path.join(import.meta.dirname, "results") : null),
@@ -84,15 +96,19 @@ for (const contender of chosen) {
 
 // One eager operation on ten numbers never has work for a second thread.
 const plan = work.flatMap((workload) =>
-  threadCounts.filter((threads) => threads === 1 || workload.name !== "add-10").map((threads) => ({ workload, threads })),
+  threadCounts
+    .filter((threads) => threads === 1 || workload.name !== "add-10")
+    .map((threads) => ({ workload, threads })),
 );
 const results = {};
-const time = (us) => (us >= 1e4 ? `${(us / 1e3).toFixed(1)} ms` : us >= 100 ? `${us.toFixed(0)} µs` : `${us.toFixed(2)} µs`);
+const time = (us) =>
+  us >= 1e4 ? `${(us / 1e3).toFixed(1)} ms` : us >= 100 ? `${us.toFixed(0)} µs` : `${us.toFixed(2)} µs`;
 
 for (const [index, { workload, threads }] of plan.entries()) {
   const able = present.filter((c) => c.takes(workload) && (threads === 1 || c.threaded(workload)));
   if (able.length === 0) continue;
-  const cells = ((results[workload.name] ??= {})[threads] = {});
+  const cells = {};
+  results[workload.name] = { ...results[workload.name], [threads]: cells };
   for (let round = 1; round <= rounds && !interrupted; round++) {
     const ofRounds = rounds > 1 ? `, round ${round} of ${rounds}` : "";
     say(`[${index + 1}/${plan.length}] ${workload.name}, ${threads} thread${threads === 1 ? "" : "s"}${ofRounds}:`);
@@ -100,7 +116,8 @@ for (const [index, { workload, threads }] of plan.entries()) {
       if (interrupted || cells[contender.id]?.error !== undefined) continue;
       try {
         const result = await contender.time({ ...workload, threads, seconds, tolerance });
-        const cell = (cells[contender.id] ??= { rounds: [], min_us: Infinity, reps: 0 });
+        cells[contender.id] ??= { rounds: [], min_us: Infinity, reps: 0 };
+        const cell = cells[contender.id];
         cell.rounds.push(result.median_us);
         cell.median_us = median(cell.rounds);
         cell.min_us = Math.min(cell.min_us, result.min_us);
@@ -124,7 +141,8 @@ const report = `# Benchmark
 
 ${date}, cresset at ${about.commit}${quick ? ", **a quick run: one short round**" : `, ${rounds} rounds of ${seconds} s, medians`}.
 
-- Processor: ${about.cpu}; memory ${about.memory}; load average ${loadBefore} before, ${load()} after
+- Processor: ${about.cpu}
+- Memory ${about.memory}; load average ${loadBefore} before, ${load()} after
 - System: ${about.system}
 - Node ${about.node}
 ${present.map((c) => `- ${c.title}: ${c.version}`).join("\n")}
@@ -141,7 +159,10 @@ if (interrupted) {
 } else if (out !== null) {
   const versions = Object.fromEntries(present.map((c) => [c.id, c.version]));
   const data = { date, machine: about, load: [loadBefore, load()], quick, rounds, seconds, versions, missing, results };
-  for (const [ending, text] of [["md", report], ["json", `${JSON.stringify(data, null, 1)}\n`]]) {
+  for (const [ending, text] of [
+    ["md", report],
+    ["json", `${JSON.stringify(data, null, 1)}\n`],
+  ]) {
     writeFileSync(`${out}.${ending}.part`, text);
     renameSync(`${out}.${ending}.part`, `${out}.${ending}`);
   }

@@ -1,9 +1,9 @@
 /**
- * jax-js on its WebAssembly device, in the style of its documentation: pure functions under `jit`, the whole step (loss,
- * gradients, update) in one. Every use of an array but the last takes a `.ref`; that is how it counts references.
- * Node has no Worker by that name, so jax-js runs on one thread.
+ * jax-js on its WebAssembly device, in the style of its documentation: pure functions under `jit`, the whole step
+ * (loss, gradients, update) in one. Every use of an array but the last takes a `.ref`; that is how it counts
+ * references. Node has no global Worker, so jax-js runs on one thread there.
  */
-import { defaultDevice, init, jit, nn, numpy as np, blockUntilReady, valueAndGrad } from "@jax-js/jax";
+import { blockUntilReady, defaultDevice, init, jit, nn, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { batches, contend, operands, pick, training, versionOf, weights } from "../lib.mjs";
 
 await init("wasm");
@@ -38,8 +38,7 @@ function adam(parameters, gradients, { m, v, power }) {
   v = map((v, g) => v.mul(0.999).add(np.square(g).mul(0.001)), v, gradients);
   const scale = np.divide(0.001, np.subtract(1, b1.ref));
   const correction = np.subtract(1, b2.ref);
-  const update = (p, m, v) =>
-    p.sub(m.ref.mul(scale.ref).div(np.sqrt(v.ref.div(correction.ref)).add(1e-8)));
+  const update = (p, m, v) => p.sub(m.ref.mul(scale.ref).div(np.sqrt(v.ref.div(correction.ref)).add(1e-8)));
   const next = map(update, parameters, m, v);
   scale.dispose();
   correction.dispose();
@@ -59,7 +58,11 @@ function step({ kind, size }) {
   let state = kind === "seed" ? {} : { m: zeros(), v: zeros(), power: { b1: np.array(1), b2: np.array(1) } };
   const lossAndGradients = valueAndGrad(kind === "seed" ? seedLoss : refinedLoss);
   const train = jit((parameters, state, x, t) => {
-    const [loss, gradients] = lossAndGradients(map((p) => p.ref, parameters), x, t);
+    const [loss, gradients] = lossAndGradients(
+      map((p) => p.ref, parameters),
+      x,
+      t,
+    );
     const [next, nextState] = kind === "seed" ? [sgd(parameters, gradients), {}] : adam(parameters, gradients, state);
     return [next, nextState, loss];
   });

@@ -125,12 +125,27 @@ function expm1(x: Expr): Expr {
   return select(k.eq(u, 1), x, select(plain, d, corrected));
 }
 
-/** Cody–Waite reduction by π/2 in three exact parts; good to |x| ≈ 10⁹. */
+/** The product as a sum of two float64 numbers, exactly (Dekker, 1971, with Veltkamp's splitting). */
+function twoProduct(a: Expr, b: number): { high: Expr; low: Expr } {
+  const split = k.mul(a, 134217729);
+  const aHigh = k.sub(split, k.sub(split, a));
+  const aLow = k.sub(a, aHigh);
+  const bSplit = b * 134217729;
+  const bHigh = bSplit - (bSplit - b);
+  const bLow = b - bHigh;
+  const high = k.mul(a, b);
+  const low = k.add(
+    k.add(k.add(k.sub(k.mul(aHigh, bHigh), high), k.mul(aHigh, bLow)), k.mul(aLow, bHigh)),
+    k.mul(aLow, bLow),
+  );
+  return { high, low };
+}
+
+/** x − n·π/2 with π/2 in two parts (106 bits) and the first product exact: good to |x| ≈ 2⁵⁰. */
 function reduceQuarter(x: Expr): { r: Expr; quadrant: Expr } {
   const n = k.round(k.mul(x, 2 / Math.PI));
-  let r = k.sub(x, k.mul(n, 1.57079632673412561417));
-  r = k.sub(r, k.mul(n, 6.07710050630396597660e-11));
-  r = k.sub(r, k.mul(n, 2.02226624879595063154e-21));
+  const { high, low } = twoProduct(n, 1.5707963267948966);
+  const r = k.sub(k.sub(k.sub(x, high), low), k.mul(n, 6.123233995736766e-17));
   const quadrant = k.and(cast(n, "i64"), constant(3n, "i64"));
   return { r, quadrant };
 }
@@ -153,8 +168,8 @@ function sinCos(x: Expr, shift: bigint): Expr {
   const odd = k.ne(k.and(q, constant(1n, "i64")), constant(0n, "i64"));
   const value = select(odd, c, s);
   const signed = select(k.ge(q, constant(2n, "i64")), k.neg(value), value);
-  // ±∞ has no sine: x − x is NaN there and 0 elsewhere.
-  return k.add(signed, k.sub(x, x));
+  // ±∞ has no sine; beyond 2⁵⁰ the reduction has lost the quadrant, and NaN says so.
+  return select(k.lt(k.abs(x), 2 ** 50), signed, Number.NaN);
 }
 
 const sin64 = (x: Expr): Expr => select(k.eq(x, 0), x, sinCos(x, 0n));

@@ -3,6 +3,7 @@ import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import { Elementwise } from "./elementwise.js";
 
+const { select } = k;
 const floats = { kind: "float" } as const;
 const noBool = (verb: string) => ({
   rejects: (d: string) => (d === "bool" ? `${verb} is not defined on bool; use logical operations` : null),
@@ -23,22 +24,8 @@ export const reciprocal = new Elementwise("reciprocal", 1, (x) => k.div(1, x), {
   ...floats,
   gradient: (g, _, out) => [k.neg(k.mul(g, k.square(out)))],
 });
-export const square = new Elementwise("square", 1, (x) => k.mul(x, x), noBool("square"));
+export const square = new Elementwise("square", 1, (x) => k.mul(x, x), noBool("pow"));
 
-const floorDivide = (x: Expr, y: Expr): Expr => {
-  if (k.isFloat(x.type)) {
-    // Python's floor division: exact where the remainder is.
-    const r = k.sub(x, k.mul(k.trunc(k.div(x, y)), y));
-    const q = k.div(k.sub(x, r), y);
-    const wrong = k.and(k.ne(r, 0), k.ne(k.lt(r, 0), k.lt(y, 0)));
-    return select(k.eq(y, 0), k.div(x, y), k.round(select(wrong, k.sub(q, 1), q)));
-  }
-  const q = k.div(x, y);
-  const r = k.rem(x, y);
-  const wrong = k.and(k.ne(r, 0), k.ne(k.lt(r, 0), k.lt(y, 0)));
-  return select(wrong, k.sub(q, 1), q);
-};
-const { select } = k;
 const truncRemainder = (x: Expr, y: Expr): Expr => {
   if (!k.isFloat(x.type)) return k.rem(x, y);
   // x − y·trunc(x/y) loses the digits of large quotients; in float64 there are enough for float32.
@@ -48,6 +35,18 @@ const truncRemainder = (x: Expr, y: Expr): Expr => {
   const r = k.sub(a, k.mul(b, k.trunc(k.div(a, b))));
   const finite = select(k.and(k.eq(k.abs(b), Number.POSITIVE_INFINITY), k.lt(k.abs(a), Number.POSITIVE_INFINITY)), a, r);
   return k.cast(finite, x.type);
+};
+const floorDivide = (x: Expr, y: Expr): Expr => {
+  if (!k.isFloat(x.type)) {
+    const q = k.div(x, y);
+    const r = k.rem(x, y);
+    return select(k.and(k.ne(r, 0), k.ne(k.lt(r, 0), k.lt(y, 0))), k.sub(q, 1), q);
+  }
+  // Python's floor division: exact where the remainder is.
+  const r = truncRemainder(x, y);
+  const q = k.div(k.sub(x, r), y);
+  const wrong = k.and(k.ne(r, 0), k.ne(k.lt(r, 0), k.lt(y, 0)));
+  return select(k.eq(y, 0), k.div(x, y), k.round(select(wrong, k.sub(q, 1), q)));
 };
 const floorRemainder = (x: Expr, y: Expr): Expr => {
   const r = truncRemainder(x, y);
@@ -82,7 +81,7 @@ export const rsqrt = new Elementwise("rsqrt", 1, (x) => k.div(1, k.sqrt(x)), {
   gradient: (g, _, out) => [k.mul(k.mul(g, -0.5), k.mul(out, k.mul(out, out)))],
 });
 export const exp = new Elementwise("exp", 1, (x) => k.exp(x), floats);
-export const exp2 = new Elementwise("exp2", 1, (x) => k.pow(k.add(k.mul(x, 0), 2), x), {
+export const exp2 = new Elementwise("exp2", 1, (x) => k.pow(2, x), {
   ...floats,
   gradient: (g, _, out) => [k.mul(k.mul(g, out), Math.LN2)],
 });

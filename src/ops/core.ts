@@ -181,7 +181,7 @@ export class LoopFamily {
       const s = axis < 0 ? 0 : (strides[axis] as number);
       const step: Step = s === 0 ? "uniform" : s === 1 ? "unit" : "strided";
       steps.push(step);
-      key += `|${codeOf[(operands[i] as Tensor).dtype]}${step[2]}`;
+      key += `|${codeOf[(operands[i] as Tensor).dtype]}${step[3]}`;
       if (O === 0 && outerSizes.length === 1) params[p++] = 0;
       for (let a = 0; a < strides.length; a++) params[p++] = strides[a] as number;
     }

@@ -247,6 +247,7 @@ function weightGradient(g: Tensor, x: Tensor): Tensor {
 export function addmm(input: Tensor, x: Tensor, y: Tensor, o: { beta?: number; alpha?: number } = {}): Tensor {
   let out = mm(x, y);
   if (o.alpha !== undefined && o.alpha !== 1) out = out.mul(o.alpha);
+  if (o.beta === 0) return out.add(input.detach().ne(input.detach()).mul(0).to(out.dtype));
   return (o.beta === undefined || o.beta === 1 ? input : input.mul(o.beta)).add(out);
 }
 

@@ -113,23 +113,20 @@ export function prod(x: Tensor, dim?: number | null, o: ReduceOptions = {}): Ten
   const s = space("prod", x, dim);
   const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
   const out = fold(prodRows, x, s, o.keepdim ?? false, dtype, dtype);
-  return withGradient("prod", x, out, [x], (g, [saved]) => {
-    // With one zero in a row only that entry has a gradient; with two, none.
-    const v = saved as Tensor;
-    const zero = a.eq.call(v, 0);
-    const others = a.whereSelect.call(a.add.call(a.mul.call(v, 0), 1), v, zero);
-    const rest = prod2(others, s);
-    const zeros = cast(sum(cast(zero, "int32"), s.dims, { keepdim: true }), "int32");
-    const plain = a.div.call(rest, others);
-    const none = a.mul.call(plain, 0);
-    const single = a.whereSelect.call(expand(rest, v.shape), none, a.logicalAnd.call(zero, a.eq.call(zeros, 1)));
-    return a.mul.call(kept(g, s), a.whereSelect.call(plain, single, expand(a.eq.call(zeros, 0), v.shape)));
-  });
+  return withGradient("prod", x, out, [x], (g, [v]) => prodGradient(v as Tensor, kept(g, s), s.dims));
 }
-const prod2 = (x: Tensor, s: Space): Tensor =>
-  s.dims.length === 1 || s.dims.length === x.shape.length
-    ? reshape(s.dims.length === 1 ? prod(x, s.dims[0] as number) : prod(x), s.keptShape)
-    : x;
+
+/** g·Π of the others, right with zeros too: with one in a row only that entry has a gradient, with two none. */
+function prodGradient(x: Tensor, g: Tensor, dims: readonly number[]): Tensor {
+  const zero = a.eq.call(x, 0);
+  const others = a.whereSelect.call(1, x, zero);
+  let rest = others;
+  for (const d of dims) rest = prod(rest, d, { keepdim: true });
+  const zeros = sum(zero, dims, { keepdim: true });
+  const single = a.logicalAnd.call(zero, a.eq.call(zeros, 1));
+  const factor = a.whereSelect.call(a.div.call(rest, others), a.whereSelect.call(rest, 0, single), a.eq.call(zeros, 0));
+  return a.mul.call(g, factor);
+}
 
 function nonEmpty(op: string, x: Tensor, s: Space): void {
   if (s.count === 0) throw new ShapeError(`${op}: nothing to reduce: ${show(x.shape)} is empty along ${show(s.dims)}`);
@@ -272,8 +269,21 @@ export function cumulative(which: "sum" | "prod", x: Tensor, dim: number): Tenso
     return withGradient(name, x, out, [], (g) => cumulative("sum", g.flip(d), d).flip(d));
   }
   return withGradient(name, x, out, [x, out], (g, [v, o]) => {
-    // Σ_{i≥j} g_i·o_i / x_j; exact where x has no zeros.
+    if (any(a.eq.call((v as Tensor).detach(), 0)).item() === 1) return cumprodGradient(v as Tensor, g, d);
+    // Σ_{i≥j} g_i·o_i / x_j
     const weighted = cumulative("sum", a.mul.call(g, o as Tensor).flip(d), d).flip(d);
     return a.div.call(weighted, v as Tensor);
   });
+}
+
+/** With zeros: every prefix as a product of its own, n² numbers a row. */
+function cumprodGradient(x: Tensor, g: Tensor, d: number): Tensor {
+  const last = x.shape.length - 1;
+  const n = x.shape[d] as number;
+  const at = positions(n, x);
+  const within = a.le.call(reshape(at, [1, n]), reshape(at, [n, 1]));
+  const rows = x.transpose(d, last).unsqueeze(-2);
+  const prefixes = a.whereSelect.call(rows, 1, within);
+  const back = prodGradient(prefixes, g.transpose(d, last).unsqueeze(-1), [last + 1]);
+  return sum(a.whereSelect.call(back, 0, within), last).transpose(d, last);
 }

@@ -79,7 +79,10 @@ export abstract class Optimizer<Options extends object> {
 
   /** Adds parameters with options of their own, such as the layers of a model that are trained later. */
   addParamGroup(group: ParamGroupInput<Options>): void {
-    const params = group.params instanceof Tensor ? [group.params] : [...(group.params ?? [])];
+    if (typeof group !== "object" || group === null || group.params === undefined) {
+      throw new ValueError(`${this.name()}: a parameter is a tensor, a group an object with params; this is neither`);
+    }
+    const params = group.params instanceof Tensor ? [group.params] : [...group.params];
     const known = new Set(this.paramGroups.flatMap((other) => other.params));
     for (const [i, param] of params.entries()) {
       if (!(param instanceof Tensor)) throw new ValueError(`${this.name()}: parameter ${i} is not a tensor`);

@@ -520,7 +520,7 @@ export class Tensor {
   fmod(other: Operand): Tensor { return e.fmod.call(this, other); }
   remainder(other: Operand): Tensor { return e.remainder.call(this, other); }
   pow(exponent: Operand): Tensor {
-    if (exponent === 2) return e.square.call(this);
+    if (exponent === 2 && this.dtype !== "bool") return e.square.call(this);
     if (typeof exponent === "number" && exponent < 0 && Number.isInteger(exponent) && !isFloating(this.dtype)) {
       throw new ValueError("pow: integers to negative powers are not integers; convert with .float()");
     }

@@ -1,0 +1,38 @@
+/** The test page, bundled by Vite as a user would bundle it: the installed package, a production build. */
+import { copyFileSync, cpSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build, createLogger } from "vite";
+import { beside, filesIn, repository } from "./installed.js";
+
+export interface Bundle {
+  readonly folder: string;
+  /** The JavaScript, all files together. */
+  readonly code: string;
+  readonly gzipBytes: number;
+  readonly warnings: readonly string[];
+}
+
+/** Builds a folder of the project, whose index.html is the entry. */
+export async function bundle(root: string): Promise<Bundle> {
+  const warnings: string[] = [];
+  const customLogger = createLogger("warn", { allowClearScreen: false });
+  customLogger.warn = (message) => void warnings.push(message);
+  customLogger.warnOnce = customLogger.warn;
+  // Without the polyfill of module preloading the result of a page without a document runs in Node, too.
+  await build({ root, configFile: false, logLevel: "warn", customLogger, build: { modulePreload: { polyfill: false } } });
+  const folder = join(root, "dist");
+  const code = filesIn(folder)
+    .filter((file) => file.endsWith(".js"))
+    .map((file) => readFileSync(join(folder, file), "utf8"))
+    .join("\n");
+  return { folder, code, gzipBytes: gzipSync(code).length, warnings };
+}
+
+/** The page of test/package/page with the seed's program 01 beside it, in a project where cresset is installed. */
+export function bundlePage(project: string): Promise<Bundle> {
+  const root = join(project, "page");
+  cpSync(beside("page"), root, { recursive: true });
+  copyFileSync(join(repository, "examples/01-autograd.ts"), join(root, "01-autograd.ts"));
+  return bundle(root);
+}
