@@ -25,9 +25,12 @@ const services = {
   },
 };
 
+/** The four ways to walk a graph, made once. */
+const ways = [false, true].map((createGraph) => [false, true].map((retainGraph): BackwardOptions => ({ ...services, createGraph, retainGraph })));
 function optionsOf(o: BackwardArguments): BackwardOptions {
   const createGraph = o.createGraph ?? false;
-  return { ...services, createGraph, retainGraph: o.retainGraph ?? createGraph };
+  const retainGraph = o.retainGraph ?? createGraph;
+  return (ways[createGraph ? 1 : 0] as BackwardOptions[])[retainGraph ? 1 : 0] as BackwardOptions;
 }
 
 function seed(root: Tensor, gradient: Tensor | null, op: string): Tensor {

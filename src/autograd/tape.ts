@@ -3,6 +3,7 @@
  * no operation; the one it needs, addition, is handed to it.
  */
 import { AutogradError } from "../errors.js";
+import type { Buffer } from "../device/engine.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { isAnomalyEnabled, isGradEnabled, setGradEnabled } from "./mode.js";
 import { type Region, withRegion } from "./region.js";
@@ -17,6 +18,36 @@ export interface Edge {
 }
 
 let sequence = 0;
+const needsNothing: readonly never[] = [];
+
+/** Transient buffers of the nodes released by the pass now running. */
+const transients: Buffer[] = [];
+function releaseTransients(): void {
+  for (const b of transients) {
+    // Two nodes may have saved the same one.
+    if (!b.transient || b.claimed) continue;
+    b.transient = false;
+    b.engine?.free(b);
+  }
+}
+
+/**
+ * Notes that `x`, which `y` was computed from, is held by nobody outside the library: it is released with the graph, or at
+ * once if the graph does not need it. The caller has seen both made and let neither out.
+ */
+export function passing(x: Tensor, y: Tensor): void {
+  const b = x.buffer;
+  if (b === y.buffer || b.claimed || x.numel() * x.elementSize() !== b.bytes) return;
+  if (x.gradFn === null && y.gradFn === null && !x.isView) {
+    b.engine?.free(b);
+    return;
+  }
+  if (x.gradFn === null) return;
+  // A view's own node does not tell who else saved the memory.
+  const direct = !x.isView && y.gradFn?.edges[0]?.node === x.gradFn;
+  if (direct && !x.gradFn.saves(b) && y.gradFn?.saves(b) === false) b.engine?.free(b);
+  else b.transient = true;
+}
 
 export class Node {
   /** Nodes made later depend on nodes made earlier, never the other way round. */
@@ -65,18 +96,25 @@ export class Node {
     return t;
   }
 
+  saves(b: Buffer): boolean {
+    for (let i = 0; i < this.saved.length; i++) if (this.saved[i]?.buffer === b) return true;
+    return false;
+  }
+
   get savedTensors(): readonly (Tensor | null)[] {
     return this.saved;
   }
 
   release(): void {
-    this.saved = [];
+    for (let i = 0; i < this.saved.length; i++) {
+      const b = this.saved[i]?.buffer;
+      if (b?.transient === true) transients.push(b);
+    }
+    this.saved = needsNothing;
     this.versions = null;
     this.released = true;
   }
 }
-
-const needsNothing: readonly never[] = [];
 
 /** The edge along which a tensor's gradient flows, or null if it needs none. */
 export function edgeOf(t: Tensor): Edge | null {
@@ -163,8 +201,10 @@ export function propagate(
       }
       if (region !== null) for (const f of found) if (f !== null) region.keep(f.buffer);
     });
+    releaseTransients();
   } finally {
     setGradEnabled(before);
+    transients.length = 0;
     for (const n of nodes) n.pending = null;
   }
   return found;

@@ -11,6 +11,8 @@ export abstract class Buffer {
   version = 0;
   /** Some `.grad` owns it: another may not take it without a copy. */
   claimed = false;
+  /** Nobody outside the library can hold it: it may be released with the graph that saved it. */
+  transient = false;
   /** Where early release returns it to. */
   engine: Engine | null = null;
   constructor(readonly bytes: number) {}
@@ -34,8 +36,8 @@ export interface Engine {
   compile(kernel: Kernel): Executable;
   /**
    * Runs a kernel over `units` (see LoopKernel). `offsets` are in elements, one for each buffer; `params` is what follows the
-   * addresses in the argument block, of which `count` numbers count. `work` estimates the scalar operations in all,
-   * for the engine to decide how many threads pay.
+   * addresses in the argument block, of which `count` numbers count. `work` is the number of elements of the index
+   * space, for the engine to decide how many threads pay.
    */
   launch(
     executable: Executable,

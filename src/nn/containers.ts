@@ -6,6 +6,7 @@ import { IndexError, ValueError } from "../errors.js";
 import type { Tensor } from "../tensor/index.js";
 import { type Layer, Module } from "./module.js";
 import { Parameter } from "./parameter.js";
+import { chain } from "./passing.js";
 
 /** The element at `index`, counted from the end when negative. */
 function elementAt<T>(what: string, items: readonly T[], index: number): T {
@@ -76,9 +77,7 @@ export class Sequential extends Module {
   }
 
   forward(input: Tensor): Tensor {
-    let x = input;
-    for (const layer of this.#layers.values()) x = layer.forward(x);
-    return x;
+    return chain(this.#layers.values(), input);
   }
 }
 

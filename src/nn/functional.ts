@@ -13,8 +13,9 @@
  *
  * Source: {@link https://docs.pytorch.org/docs/stable/nn.functional.html}
  */
-import * as ops from "../ops/index.js";
+
 import type { Reduction } from "../ops/index.js";
+import * as ops from "../ops/index.js";
 import type { Generator, Tensor } from "../tensor/index.js";
 
 export type { Reduction } from "../ops/index.js";
@@ -103,20 +104,12 @@ export function dropout(
 }
 
 /** `(x − y)²`. */
-export function mseLoss(
-  input: Tensor,
-  target: Tensor,
-  { reduction = "mean" }: { reduction?: Reduction } = {},
-): Tensor {
+export function mseLoss(input: Tensor, target: Tensor, { reduction = "mean" }: { reduction?: Reduction } = {}): Tensor {
   return ops.mseLoss(input, target, reduction);
 }
 
 /** `|x − y|`. */
-export function l1Loss(
-  input: Tensor,
-  target: Tensor,
-  { reduction = "mean" }: { reduction?: Reduction } = {},
-): Tensor {
+export function l1Loss(input: Tensor, target: Tensor, { reduction = "mean" }: { reduction?: Reduction } = {}): Tensor {
   return ops.l1Loss(input, target, reduction);
 }
 

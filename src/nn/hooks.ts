@@ -7,13 +7,14 @@ import type { Module } from "./module.js";
 type Inputs<M extends Module> = Parameters<M["forward"]>;
 type Output<M extends Module> = ReturnType<M["forward"]>;
 
-/** Sees, and may replace, what a module is given. */
 // biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks has no return statement
-export type ForwardPreHook<M extends Module> = (module: M, inputs: Inputs<M>) => Inputs<M>[number][] | undefined | void;
+type Nothing = undefined | void;
+
+/** Sees, and may replace, what a module is given. */
+export type ForwardPreHook<M extends Module> = (module: M, inputs: Inputs<M>) => Inputs<M>[number][] | Nothing;
 
 /** Sees, and may replace, what a module gives. */
-// biome-ignore lint/suspicious/noConfusingVoidType: a hook that only looks has no return statement
-export type ForwardHook<M extends Module> = (module: M, inputs: Inputs<M>, output: Output<M>) => Output<M> | undefined | void;
+export type ForwardHook<M extends Module> = (module: M, inputs: Inputs<M>, output: Output<M>) => Output<M> | Nothing;
 
 type AnyHook = (module: Module, inputs: unknown[], output?: unknown) => unknown;
 

@@ -14,7 +14,7 @@
  * Source: {@link https://docs.pytorch.org/docs/stable/nn.init.html}
  */
 import { ShapeError, ValueError } from "../errors.js";
-import { eye, type Generator, noGrad, randn, type Tensor, tensor as makeTensor } from "../tensor/index.js";
+import { eye, type Generator, tensor as makeTensor, noGrad, randn, type Tensor } from "../tensor/index.js";
 
 /** The random numbers to draw from; the default generator's if not given. */
 export interface RandomOptions {
@@ -76,9 +76,17 @@ export function truncNormal_<T extends Tensor>(
   if (!(a < b)) throw new ValueError(`truncNormal_: the bounds are empty: ${a} … ${b}`);
   // Inversion: erf maps a normal variable, over √2, to a uniform one on −1 … 1; draw between the images of the bounds.
   return fill(tensor, (t) => {
-    const bounds = makeTensor([a, b], { dtype: "float64" }).sub(mean).div(std * Math.SQRT2).erf();
+    const bounds = makeTensor([a, b], { dtype: "float64" })
+      .sub(mean)
+      .div(std * Math.SQRT2)
+      .erf();
     t.uniform_(bounds.get([0]), bounds.get([1]), options);
-    t.copy_(inverseErf(t).mul(std * Math.SQRT2).add(mean).clamp(a, b));
+    t.copy_(
+      inverseErf(t)
+        .mul(std * Math.SQRT2)
+        .add(mean)
+        .clamp(a, b),
+    );
   });
 }
 
@@ -90,7 +98,13 @@ function inverseErf(y: Tensor): Tensor {
   const c = logarithm.div(2).add(2 / (Math.PI * a));
   let x = c.square().sub(logarithm.div(a)).sqrt().sub(c).sqrt().mul(bounded.sign());
   for (let i = 0; i < 2; i++) {
-    x = x.sub(x.erf().sub(bounded).mul(x.square().exp()).mul(Math.sqrt(Math.PI) / 2));
+    x = x.sub(
+      x
+        .erf()
+        .sub(bounded)
+        .mul(x.square().exp())
+        .mul(Math.sqrt(Math.PI) / 2),
+    );
   }
   return x;
 }
@@ -119,7 +133,9 @@ export function eye_<T extends Tensor>(tensor: T): T {
 /** The sizes of what one output unit sees, and of what one input unit reaches: weights are (out, in, *kernel). */
 function fans(name: string, tensor: Tensor): { fanIn: number; fanOut: number } {
   if (tensor.ndim < 2) {
-    throw new ShapeError(`${name}: a weight has at least two dimensions, (out, in, …), not (${tensor.shape.join(", ")})`);
+    throw new ShapeError(
+      `${name}: a weight has at least two dimensions, (out, in, …), not (${tensor.shape.join(", ")})`,
+    );
   }
   const [out, into, ...kernel] = tensor.shape as [number, number, ...number[]];
   const field = kernel.reduce((product, size) => product * size, 1);

@@ -82,7 +82,10 @@ export abstract class Module {
     if (everyName) entered.delete(this);
   }
 
-  *#tensors<T extends Tensor>(own: (module: Module) => Iterable<[string, T]>, everyName: boolean): Iterable<[string, T]> {
+  *#tensors<T extends Tensor>(
+    own: (module: Module) => Iterable<[string, T]>,
+    everyName: boolean,
+  ): Iterable<[string, T]> {
     const seen = new Set<Tensor>();
     for (const [prefix, module] of this.#walk("", new Set(), everyName)) {
       for (const [name, tensor] of own(module)) {
@@ -147,7 +150,9 @@ export abstract class Module {
       if (name === path) return parameter;
     }
     const known = this.namedParameters().map(([name]) => name);
-    throw new ValueError(`getParameter: no parameter "${path}" in ${this.name()}; it has ${known.join(", ") || "none"}`);
+    throw new ValueError(
+      `getParameter: no parameter "${path}" in ${this.name()}; it has ${known.join(", ") || "none"}`,
+    );
   }
 
   /** The module at a path such as `model.0`; "" is this one. Throws ValueError where there is none. */
@@ -167,7 +172,8 @@ export abstract class Module {
     }
     if (name in this && !this.#buffers.has(name)) {
       const held = (this as Record<string, unknown>)[name];
-      if (held !== undefined && held !== null) throw new ValueError(`registerBuffer: ${this.name()} already has "${name}"`);
+      if (held !== undefined && held !== null)
+        throw new ValueError(`registerBuffer: ${this.name()} already has "${name}"`);
     }
     this.#buffers.set(name, persistent);
     (this as Record<string, unknown>)[name] = tensor;

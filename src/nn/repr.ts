@@ -4,7 +4,10 @@
 export function float(x: number): string {
   if (Number.isInteger(x) && Math.abs(x) < 1e16) return `${x}.0`;
   const text = x !== 0 && Math.abs(x) < 1e-4 ? x.toExponential() : String(x);
-  return text.replace(/e([+-])(\d)$/, "e$10$2").replace("Infinity", "inf").replace("NaN", "nan");
+  return text
+    .replace(/e([+-])(\d)$/, "e$10$2")
+    .replace("Infinity", "inf")
+    .replace("NaN", "nan");
 }
 
 /** A boolean as Python writes it. */

@@ -35,11 +35,13 @@ export function loadStateDict(
   if (strict && unexpectedKeys.length > 0) problems.push(`unexpected keys: ${unexpectedKeys.join(", ")}`);
   const copies: [to: Tensor, from: Tensor][] = [];
   for (const [name, tensor] of own) {
-    if (!Object.hasOwn(given, name)) continue;
-    const source = given[name]!;
+    const source = Object.hasOwn(given, name) ? given[name] : undefined;
+    if (!source) continue;
     copies.push([tensor, source]);
     if (!sameShape(tensor.shape, source.shape)) {
-      problems.push(`size mismatch for ${name}: the state dict has ${show(source.shape)}, the module ${show(tensor.shape)}`);
+      problems.push(
+        `size mismatch for ${name}: the state dict has ${show(source.shape)}, the module ${show(tensor.shape)}`,
+      );
     }
   }
   if (problems.length > 0) {

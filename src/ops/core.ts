@@ -114,7 +114,7 @@ export class LoopFamily {
       const steps = operands.map((t, i): Step => (i >= inputs || n === 1 || t.numel() !== 1 ? "unit" : "uniform"));
       executable = this.compile(operands, inputs, steps, 1, 0, "outer", key);
     }
-    this.launch(executable, operands, p, n, n * 2);
+    this.launch(executable, operands, p, n, n);
   }
 
   /**
@@ -148,7 +148,7 @@ export class LoopFamily {
       const steps = innerStrides.map((s): Step => (s === 0 ? "uniform" : "unit"));
       executable = this.compile(operands, inputs, steps, 1, 1, "inner", key);
     }
-    this.launch(executable, operands, p, outer, outer * inner * 2);
+    this.launch(executable, operands, p, outer, outer * inner);
   }
 
   /**
@@ -189,7 +189,7 @@ export class LoopFamily {
     const cache = this.cacheOf((operands[0] as Tensor).device.engine);
     const executable = cache.get(key) ?? this.compile(operands, inputs, steps, outerSizes.length, I, vector, key);
     const units = !down || O <= 1 ? unitsOuter : numelOf(plan.outer.slice(0, -1));
-    this.launch(executable, operands, p, units, unitsOuter * Math.max(1, numelOf(plan.inner)) * 2);
+    this.launch(executable, operands, p, units, unitsOuter * Math.max(1, numelOf(plan.inner)));
   }
 
   private cacheOf(engine: Engine): Map<number | string, Executable> {

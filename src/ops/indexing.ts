@@ -234,7 +234,12 @@ function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Te
     } else if (typeof item === "number") v = select(v, d, item);
     else if (isTensor(item) || Array.isArray(item)) {
       const t = isTensor(item) ? item : listToTensor(item as readonly (number | boolean)[], x);
-      if (t.dtype === "bool") {
+      if (t.dtype === "bool" && t.shape.length === 0) {
+        // A mask without dimensions keeps all of them, once or not at all.
+        v = unsqueeze(v, d);
+        picks.push(reshape(cast(nonzero(reshape(t, [1])), "int32"), [-1]));
+        d += 1;
+      } else if (t.dtype === "bool") {
         t.shape.forEach((n, i) => {
           if (n !== v.shape[d + i]) {
             throw new IndexError(`index: mask ${show(t.shape)} does not fit ${show(v.shape)} at dimension ${d + i}`);

@@ -49,7 +49,7 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
   const p = [
-    batch, M, N, K, ...a.strides, ...b.strides, out.strides[0] as number, out.strides[1] as number,
+    batch, M, N, K, ...a.strides, ...b.strides, M * N, N,
     bias === null ? 0 : (bias.strides[0] as number),
   ];
   params.set(p);
@@ -57,13 +57,16 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
   engine.launch(e, operands.map((t) => t.buffer), operands.map((t) => t.offset), params, p.length, batch * M, batch * M * N * K * 2);
 }
 
-/** (batch, M, K) × (batch, K, N) → (batch, M, N) with bias of shape (N), unrecorded. Strides may be anything. */
-function product(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
+/**
+ * (batch, M, K) × (batch, K, N) → (batch, M, N), given the shape `to`, with bias of shape (N); unrecorded. Strides may be
+ * anything.
+ */
+function product(a: Tensor, b: Tensor, bias: Tensor | null, to: Shape): Tensor {
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
   const full = isFloating(a.dtype) && a.dtype !== "float16" && a.dtype !== "bfloat16";
   if (full && M > fewRows && N > fewRows && K > 0) {
-    const out = emptyTensor([batch, M, N], a.dtype, a.device);
+    const out = emptyTensor(to, a.dtype, a.device);
     if (out.numel() > 0) packed(a, b, out, bias);
     return out;
   }
@@ -72,7 +75,7 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
   const columns = unsqueeze(transpose(b, 1, 2), 1);
   const inputs = bias === null ? [rows, columns] : [rows, columns, reshape(bias, [1, 1, N, 1])];
   const call = { inputs, shape: space, dims: [3], compute: a.dtype, outputs: [a.dtype] };
-  return (bias === null ? dot : dotBias).call(call)[0] as Tensor;
+  return reshape((bias === null ? dot : dotBias).call(call)[0] as Tensor, to);
 }
 
 function check(op: string, x: Tensor, y: Tensor): void {
@@ -121,7 +124,7 @@ export function matmul(x: Tensor, y: Tensor): Tensor {
 }
 
 function bmm3(a: Tensor, b: Tensor): Tensor {
-  const out = product(a, b, null);
+  const out = product(a, b, null, [a.shape[0] as number, a.shape[1] as number, b.shape[2] as number]);
   if (records([a, b])) {
     record("matmul", [a, b], [out], [b.requiresGrad || a.requiresGrad ? a : null, b], ([g], node) => [
       a.requiresGrad ? bmm3(g as Tensor, transpose(node.input(1), 1, 2)) : null,
@@ -222,8 +225,7 @@ function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inp
 function manyRows(
   x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, rows: number, inputs: number, outputs: number,
 ): Tensor {
-  const out = product(unsqueeze(flatRows(x, rows, inputs), 0), unsqueeze(transpose(weight, 0, 1), 0), bias);
-  return reshape(out, [...lead, outputs]);
+  return product(unsqueeze(flatRows(x, rows, inputs), 0), unsqueeze(transpose(weight, 0, 1), 0), bias, [...lead, outputs]);
 }
 
 const outerFamily = new LoopFamily(

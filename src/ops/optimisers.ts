@@ -36,11 +36,17 @@ class Update {
       );
       this.families.set(type, family);
     }
-    const written = tensors.filter((_, i) => i !== 1);
-    const all = [...tensors, ...written];
-    if (all.every((t) => t.contiguous_)) family.runFlat(all, tensors.length, n, settings);
+    const all = [...tensors];
+    let flat = true;
+    for (let i = 0; i < tensors.length; i++) {
+      const t = tensors[i] as Tensor;
+      if (!t.contiguous_) flat = false;
+      if (i === 1) continue;
+      all.push(t);
+      t.buffer.version += 1;
+    }
+    if (flat) family.runFlat(all, tensors.length, n, settings);
     else family.run(all, tensors.length, parameter.shape, [], all.map((t) => t.strides), settings);
-    for (const t of written) t.buffer.version += 1;
   }
 }
 
@@ -64,19 +70,21 @@ export interface SgdSettings {
   weightDecay: number;
   nesterov: boolean;
   maximize: boolean;
-  /** The momentum buffer holds nothing yet. */
-  first: boolean;
 }
 
-/** https://pytorch.org/docs/stable/generated/torch.optim.SGD.html */
-export function sgdStep(parameter: Tensor, gradient: Tensor, buffer: Tensor | null, o: SgdSettings): void {
+/**
+ * https://pytorch.org/docs/stable/generated/torch.optim.SGD.html — `first`: the momentum buffer holds nothing yet.
+ */
+export function sgdStep(
+  parameter: Tensor, gradient: Tensor, buffer: Tensor | null, o: Readonly<SgdSettings>, first: boolean,
+): void {
   const common = [o.maximize ? -1 : 1, o.weightDecay, o.lr];
   if (buffer === null) {
     sgd.run([parameter, gradient], common);
     return;
   }
   // The first step copies the gradient into the buffer.
-  const settings = [...common, o.first ? 0 : o.momentum, o.first ? 1 : 1 - o.dampening];
+  const settings = [...common, first ? 0 : o.momentum, first ? 1 : 1 - o.dampening];
   if (o.nesterov) sgdNesterov.run([parameter, gradient, buffer], [...settings, o.momentum]);
   else sgdMomentum.run([parameter, gradient, buffer], settings);
 }

@@ -2,7 +2,7 @@
 import { ValueError } from "../errors.js";
 import { adamStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
-import { notNegative, Optimizer, type Params, type ParamState, withDefaults } from "./optimizer.js";
+import { notNegative, Optimizer, type ParamState, type Params, withDefaults } from "./optimizer.js";
 
 export interface AdamOptions {
   /** The learning rate: 0.001 unless given. */
@@ -65,7 +65,8 @@ export class Adam extends Optimizer<AdamOptions> {
     notNegative(this.name(), "eps", eps);
     notNegative(this.name(), "weightDecay", weightDecay);
     for (const [i, beta] of betas.entries()) {
-      if (!(beta >= 0 && beta < 1)) throw new ValueError(`${this.name()}: betas[${i}] is in 0 … 1, below 1, not ${beta}`);
+      if (!(beta >= 0 && beta < 1))
+        throw new ValueError(`${this.name()}: betas[${i}] is in 0 … 1, below 1, not ${beta}`);
     }
   }
 

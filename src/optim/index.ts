@@ -6,7 +6,8 @@ export {
   type OptimizerStateDict,
   type ParamGroup,
   type ParamGroupInput,
-  type Params,
   type ParamState,
+  type Params,
+  type SavedGroup,
 } from "./optimizer.js";
 export { SGD, type SGDOptions } from "./sgd.js";

@@ -42,7 +42,9 @@ export abstract class LRScheduler {
 
   protected update(): void {
     for (const [i, group] of this.optimizer.paramGroups.entries()) {
-      group.lr = this.next(group.lr, this.baseLrs[i] ?? (group.initialLr ??= group.lr), i);
+      // A group added since the start begins from the rate it came with.
+      this.baseLrs[i] ??= group.lr;
+      group.lr = this.next(group.lr, this.baseLrs[i], i);
     }
   }
 
@@ -200,6 +202,6 @@ export class LambdaLR extends LRScheduler {
   }
 
   protected override next(_lr: number, baseLr: number, group: number): number {
-    return baseLr * (this.lrLambdas[group] ?? this.lrLambdas[0]!)(this.lastEpoch);
+    return baseLr * (this.lrLambdas[group]?.(this.lastEpoch) ?? 1);
   }
 }

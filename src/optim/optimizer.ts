@@ -6,7 +6,7 @@ import { StateDictError, ValueError } from "../errors.js";
 import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
 
 /** Parameters that share options. Options may be changed at any time; the next step uses them. */
-export type ParamGroup<Options> = Options & { params: Tensor[]; /** Set by a schedule. */ initialLr?: number };
+export type ParamGroup<Options> = Options & { params: Tensor[] /** Set by a schedule. */; initialLr?: number };
 
 /** What a group is given as: its parameters, and those options that differ from the optimiser's. */
 export type ParamGroupInput<Options> = Partial<Options> & { params: Iterable<Tensor> | Tensor };
@@ -23,8 +23,11 @@ export type ParamState = Record<string, Tensor | number>;
  */
 export interface OptimizerStateDict<Options> {
   state: Record<number, ParamState>;
-  paramGroups: (Options & { params: number[]; initialLr?: number })[];
+  paramGroups: SavedGroup<Options>[];
 }
+
+/** A group's options, and the numbers of its parameters. */
+export type SavedGroup<Options> = Options & { params: number[]; initialLr?: number };
 
 /**
  * The base of every optimiser. An optimiser of your own gives its defaults, checks them in `check`, and updates one
@@ -64,7 +67,8 @@ export abstract class Optimizer<Options extends object> {
     /** The options of groups that do not set their own. */
     readonly defaults: Readonly<Options>,
   ) {
-    if (params instanceof Tensor) throw new ValueError(`${this.name()}: parameters come in an array, even a single one`);
+    if (params instanceof Tensor)
+      throw new ValueError(`${this.name()}: parameters come in an array, even a single one`);
     const given = [...params] as (Tensor | ParamGroupInput<Options>)[];
     if (given.length === 0) throw new ValueError(`${this.name()}: the list of parameters is empty`);
     if (given.every((item) => item instanceof Tensor)) {
@@ -87,7 +91,9 @@ export abstract class Optimizer<Options extends object> {
     for (const [i, param] of params.entries()) {
       if (!(param instanceof Tensor)) throw new ValueError(`${this.name()}: parameter ${i} is not a tensor`);
       if (!param.isLeaf) {
-        throw new ValueError(`${this.name()}: parameter ${i} is the result of an operation; only leaves can be optimised`);
+        throw new ValueError(
+          `${this.name()}: parameter ${i} is the result of an operation; only leaves can be optimised`,
+        );
       }
       if (known.has(param)) throw new ValueError(`${this.name()}: parameter ${i} appears twice`);
       known.add(param);
@@ -166,20 +172,20 @@ export abstract class Optimizer<Options extends object> {
         `${this.name()}.loadStateDict: the groups have ${given.join(", ")} parameters, the optimiser's ${sizes.join(", ")}`,
       );
     }
-    const param = new Map<number, Tensor>();
-    for (const [g, group] of stateDict.paramGroups.entries()) {
-      for (const [i, number] of group.params.entries()) param.set(number, this.paramGroups[g]!.params[i]!);
-      this.check(group as unknown as Options);
+    const owners = new Map<number, Tensor>();
+    const pairs = this.paramGroups.map((own, g) => [own, stateDict.paramGroups[g] as SavedGroup<Options>] as const);
+    for (const [own, saved] of pairs) {
+      for (const [i, param] of own.params.entries()) owners.set(saved.params[i] as number, param);
+      this.check(saved as unknown as Options);
     }
     const loaded: [Tensor, ParamState][] = [];
     for (const [number, kept] of Object.entries(stateDict.state)) {
-      const owner = param.get(Number(number));
-      if (!owner) throw new StateDictError(`${this.name()}.loadStateDict: state for parameter ${number}, which no group has`);
+      const owner = owners.get(Number(number));
+      if (!owner)
+        throw new StateDictError(`${this.name()}.loadStateDict: state for parameter ${number}, which no group has`);
       loaded.push([owner, noGrad(() => copyState(`${this.name()}.loadStateDict`, number, kept, owner))]);
     }
-    for (const [g, { params: _, ...options }] of stateDict.paramGroups.entries()) {
-      Object.assign(this.paramGroups[g]!, structuredClone(options));
-    }
+    for (const [own, { params: _, ...options }] of pairs) Object.assign(own, structuredClone(options));
     this.state.clear();
     for (const [owner, state] of loaded) this.state.set(owner, state);
   }

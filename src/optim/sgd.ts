@@ -2,7 +2,7 @@
 import { ValueError } from "../errors.js";
 import { sgdStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
-import { notNegative, Optimizer, type Params, type ParamState, withDefaults } from "./optimizer.js";
+import { notNegative, Optimizer, type ParamState, type Params, withDefaults } from "./optimizer.js";
 
 export interface SGDOptions {
   /** The learning rate: 0.001 unless given. */
@@ -70,6 +70,6 @@ export class SGD extends Optimizer<SGDOptions> {
       if (first) state.momentumBuffer = zerosLike(param);
       buffer = state.momentumBuffer as Tensor;
     }
-    sgdStep(param, grad, buffer, { ...options, first });
+    sgdStep(param, grad, buffer, options, first);
   }
 }

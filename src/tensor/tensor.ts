@@ -218,6 +218,10 @@ export class Tensor {
     this.history += 1;
   }
   /** @internal */
+  get isView(): boolean {
+    return this.base !== null;
+  }
+  /** @internal */
   setBase(source: Tensor): void {
     const base = source.base ?? source;
     this.base = base;
@@ -498,7 +502,7 @@ export class Tensor {
     const shape = v.expand(mask, e.eq.call(this.detach(), mask.detach()).shape).shape;
     return ix.indexTensor(v.expand(this, shape), [v.expand(mask, shape)]);
   }
-  maskedFill(mask: Tensor, value: number): Tensor { return e.whereSelect.call(e.mul.call(this.detach(), 0).add(value).to(this.dtype), this, mask); }
+  maskedFill(mask: Tensor, value: number): Tensor { return e.whereSelect.call(ix.scalarLike(value, this), this, mask); }
   maskedFill_(mask: Tensor, value: number): this { return this.assign(this.maskedFill(mask, value), "maskedFill"); }
   nonzero(): Tensor { return ix.nonzero(this); }
   where(condition: Tensor, other: Operand): Tensor { return e.whereSelect.call(this, other, condition); }

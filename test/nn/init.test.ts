@@ -6,7 +6,15 @@ import { load } from "../ops/cases.js";
 
 interface Fixture {
   gains: [nn.init.Nonlinearity, number | null, number][];
-  distributions: { name: string; args: never[]; shape: number[]; mean: number; std: number; min: number; max: number }[];
+  distributions: {
+    name: string;
+    args: never[];
+    shape: number[];
+    mean: number;
+    std: number;
+    min: number;
+    max: number;
+  }[];
 }
 const { gains, distributions } = load<Fixture>("init");
 const { init } = nn;
@@ -41,11 +49,18 @@ describe("init", () => {
     expect(t.sum().item()).toBe(6);
     expect(init.zeros_(t).sum().item()).toBe(0);
     expect(init.constant_(t, 0.5).sum().item()).toBe(3);
-    expect(init.eye_(t).tolist()).toEqual([[1, 0, 0], [0, 1, 0]]);
+    expect(init.eye_(t).tolist()).toEqual([
+      [1, 0, 0],
+      [0, 1, 0],
+    ]);
   });
 
   it("makes orthonormal rows or columns", () => {
-    for (const shape of [[3, 5], [5, 3], [2, 3, 2]]) {
+    for (const shape of [
+      [3, 5],
+      [5, 3],
+      [2, 3, 2],
+    ]) {
       const w = init.orthogonal_(torch.empty(shape)).flatten(1);
       const product = w.shape[0]! < w.shape[1]! ? w.matmul(w.t()) : w.t().matmul(w);
       expect(product.allclose(torch.eye(product.shape[0]!), { atol: 1e-5 })).toBe(true);
@@ -65,7 +80,8 @@ describe("init", () => {
   });
 
   it("draws from a generator", () => {
-    const draw = () => init.normal_(torch.empty([4]), 0, 1, { generator: new torch.Generator().manualSeed(9) }).tolist();
+    const draw = () =>
+      init.normal_(torch.empty([4]), 0, 1, { generator: new torch.Generator().manualSeed(9) }).tolist();
     expect(draw()).toEqual(draw());
   });
 

@@ -17,7 +17,10 @@ describe("Sequential", () => {
 
   it("takes names", () => {
     const model = new nn.Sequential({ hidden: a, active: b });
-    expect(model.namedChildren()).toEqual([["hidden", a], ["active", b]]);
+    expect(model.namedChildren()).toEqual([
+      ["hidden", a],
+      ["active", b],
+    ]);
     expect(Object.keys(model.stateDict())).toEqual(["hidden.weight", "hidden.bias"]);
   });
 
@@ -91,7 +94,16 @@ describe("Linear", () => {
 describe("LayerNorm", () => {
   it("starts as the identity on normalised rows, and has what it was asked for", () => {
     const layer = new nn.LayerNorm([2, 3]);
-    expect([layer.weight!.tolist(), layer.bias!.tolist()]).toEqual([[[1, 1, 1], [1, 1, 1]], [[0, 0, 0], [0, 0, 0]]]);
+    expect([layer.weight!.tolist(), layer.bias!.tolist()]).toEqual([
+      [
+        [1, 1, 1],
+        [1, 1, 1],
+      ],
+      [
+        [0, 0, 0],
+        [0, 0, 0],
+      ],
+    ]);
     expect(new nn.LayerNorm(3, { bias: false }).bias).toBe(null);
     expect(new nn.LayerNorm(3, { elementwiseAffine: false }).parameters()).toEqual([]);
     expect(() => new nn.LayerNorm([])).toThrow(ValueError);
@@ -130,15 +142,31 @@ describe("shapes", () => {
 });
 
 describe("losses", () => {
-  const x = torch.tensor([[0.2, 0.7], [0.4, 0.1]]);
-  const y = torch.tensor([[0, 1], [1, 0]]);
+  const x = torch.tensor([
+    [0.2, 0.7],
+    [0.4, 0.1],
+  ]);
+  const y = torch.tensor([
+    [0, 1],
+    [1, 0],
+  ]);
 
   it.each([
     ["MSELoss", new nn.MSELoss(), new nn.MSELoss({ reduction: "sum" }), new nn.MSELoss({ reduction: "none" })],
     ["L1Loss", new nn.L1Loss(), new nn.L1Loss({ reduction: "sum" }), new nn.L1Loss({ reduction: "none" })],
-    ["SmoothL1Loss", new nn.SmoothL1Loss(), new nn.SmoothL1Loss({ reduction: "sum" }), new nn.SmoothL1Loss({ reduction: "none" })],
+    [
+      "SmoothL1Loss",
+      new nn.SmoothL1Loss(),
+      new nn.SmoothL1Loss({ reduction: "sum" }),
+      new nn.SmoothL1Loss({ reduction: "none" }),
+    ],
     ["BCELoss", new nn.BCELoss(), new nn.BCELoss({ reduction: "sum" }), new nn.BCELoss({ reduction: "none" })],
-    ["BCEWithLogitsLoss", new nn.BCEWithLogitsLoss(), new nn.BCEWithLogitsLoss({ reduction: "sum" }), new nn.BCEWithLogitsLoss({ reduction: "none" })],
+    [
+      "BCEWithLogitsLoss",
+      new nn.BCEWithLogitsLoss(),
+      new nn.BCEWithLogitsLoss({ reduction: "sum" }),
+      new nn.BCEWithLogitsLoss({ reduction: "none" }),
+    ],
   ])("%s reduces as asked", (_, mean, sum, none) => {
     const each = none.forward(x, y);
     expect(each.shape).toEqual([2, 2]);

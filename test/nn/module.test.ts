@@ -148,7 +148,12 @@ describe("buffers", () => {
 
   it("are followed when assigned anew", () => {
     const module = new Running();
-    module.forward(torch.tensor([[1, 2], [3, 4]]));
+    module.forward(
+      torch.tensor([
+        [1, 2],
+        [3, 4],
+      ]),
+    );
     expect(module.stateDict().mean!.tolist()).toEqual([2, 3]);
   });
 
@@ -167,13 +172,26 @@ describe("buffers", () => {
 describe("modes", () => {
   it("train and eval reach every module", () => {
     const net = new Net();
-    expect(net.eval().modules().every((m) => !m.training)).toBe(true);
-    expect(net.train().modules().every((m) => m.training)).toBe(true);
+    expect(
+      net
+        .eval()
+        .modules()
+        .every((m) => !m.training),
+    ).toBe(true);
+    expect(
+      net
+        .train()
+        .modules()
+        .every((m) => m.training),
+    ).toBe(true);
   });
 
   it("requiresGrad_ and zeroGrad reach every parameter", () => {
     const net = new Net();
-    net.forward(torch.ones([4, 2])).sum().backward();
+    net
+      .forward(torch.ones([4, 2]))
+      .sum()
+      .backward();
     expect(net.parameters().every((p) => p.grad !== null)).toBe(true);
     net.zeroGrad({ setToNone: false });
     expect(net.late.grad!.tolist()).toEqual([0]);
@@ -186,12 +204,23 @@ describe("modes", () => {
   it("to changes parameters in place, gradients with them", () => {
     const net = new nn.Linear(2, 1);
     const { weight } = net;
-    net.forward(torch.ones([1, 2])).sum().backward();
+    net
+      .forward(torch.ones([1, 2]))
+      .sum()
+      .backward();
     expect(net.to("float64")).toBe(net);
     expect(net.weight).toBe(weight);
-    expect([weight.dtype, weight.grad!.dtype, weight.isLeaf, weight.requiresGrad]).toEqual(["float64", "float64", true, true]);
+    expect([weight.dtype, weight.grad!.dtype, weight.isLeaf, weight.requiresGrad]).toEqual([
+      "float64",
+      "float64",
+      true,
+      true,
+    ]);
     net.zeroGrad();
-    net.forward(torch.ones([1, 2], { dtype: "float64" })).sum().backward();
+    net
+      .forward(torch.ones([1, 2], { dtype: "float64" }))
+      .sum()
+      .backward();
     expect(weight.grad!.tolist()).toEqual([[1, 1]]);
     expect(() => net.to("int32")).toThrow(/cannot become int32/);
   });

@@ -60,7 +60,10 @@ describe.each(engines)("%s", (engine) => {
     for (let step = 0; step < 100; step++) {
       const x = formula([...batch, 784], 5000 + step, -0.6, 1).clamp({ min: 0 });
       const label = torch.tensor((7 * step + 3) % 10, { dtype: "int32" });
-      const y = nn.functional.oneHot(label, 10).float().reshape([...batch, 10]);
+      const y = nn.functional
+        .oneHot(label, 10)
+        .float()
+        .reshape([...batch, 10]);
       const loss = lossFunction.forward(model.forward(x), y);
       optimiser.zeroGrad();
       loss.backward();

@@ -1,8 +1,8 @@
 /** Reads the fixtures of test/fixtures (see make.py for their form), runs a case on the engine in force, and compares. */
 import { readFileSync } from "node:fs";
 import { setCpuEngine } from "../../src/device/index.js";
-import * as torch from "../../src/index.js";
 import type { DType, Tensor } from "../../src/index.js";
+import * as torch from "../../src/index.js";
 import { drawn } from "./numbers.js";
 import { table } from "./table.js";
 

@@ -1,7 +1,7 @@
 /** Result dtypes for every pair of dtypes, casts between all of them, and the rounding of the halves. */
 import { beforeAll, describe, expect, it } from "vitest";
-import * as torch from "../../src/index.js";
 import type { DType, Tensor } from "../../src/index.js";
+import * as torch from "../../src/index.js";
 import { decode, type Encoded, engines, load, make, onEngine, values } from "./cases.js";
 import { table } from "./table.js";
 
@@ -69,7 +69,8 @@ describe.each(engines)("%s", (engine) => {
       if (out.dtype !== to) wrong.push(`${from} to ${to}: ${out.dtype}`);
       for (const [i, e] of decode(expected).entries()) {
         const a = got[i] as number;
-        if (a !== e && !(Math.abs(a - e) <= 1e-6 * Math.abs(e))) wrong.push(`${from} to ${to}: ${given[i]} became ${a}, not ${e}`);
+        if (a !== e && !(Math.abs(a - e) <= 1e-6 * Math.abs(e)))
+          wrong.push(`${from} to ${to}: ${given[i]} became ${a}, not ${e}`);
       }
     }
     expect(wrong).toEqual([]);

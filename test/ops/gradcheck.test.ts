@@ -1,7 +1,7 @@
 /** Every differentiable operation against finite differences in float64, on both engines, and its gradient's gradient. */
 import { beforeAll, describe, expect, it } from "vitest";
-import * as torch from "../../src/index.js";
 import type { Tensor } from "../../src/index.js";
+import * as torch from "../../src/index.js";
 import { base, type Case, call, engines, isFloating, load, onEngine, viewed } from "./cases.js";
 
 /** One case an operation: the first with a gradient that is not at a kink. */

@@ -63,7 +63,10 @@ describe("Optimizer", () => {
     const optimiser = new optim.SGD([{ params: [a] }, { params: b, lr: 1, momentum: undefined }], { lr: 0.5 });
     a.sum().add(b.sum()).backward();
     optimiser.step();
-    expect([a.tolist(), b.tolist()]).toEqual([[0.5, 0.5], [0, 0]]);
+    expect([a.tolist(), b.tolist()]).toEqual([
+      [0.5, 0.5],
+      [0, 0],
+    ]);
     optimiser.paramGroups[0]!.lr = 0;
     optimiser.step();
     expect(a.tolist()).toEqual([0.5, 0.5]);
@@ -143,7 +146,9 @@ describe("Optimizer", () => {
     const optimiser = new optim.Adam([w()]);
     expect(() => optimiser.loadStateDict(new optim.Adam([w(), w()]).stateDict())).toThrow(StateDictError);
     const state = { 0: { step: 1, expAvg: torch.ones([3]), expAvgSq: torch.ones([3]) } };
-    expect(() => optimiser.loadStateDict({ ...optimiser.stateDict(), state })).toThrow(/expAvg of parameter 0 has shape \(3\)/);
+    expect(() => optimiser.loadStateDict({ ...optimiser.stateDict(), state })).toThrow(
+      /expAvg of parameter 0 has shape \(3\)/,
+    );
     expect(optimiser.state.size).toBe(0);
   });
 
@@ -172,7 +177,10 @@ describe("Optimizer", () => {
     const layer = new nn.Linear(2, 1);
     const optimiser = new optim.Adam(layer.parameters());
     layer.double();
-    layer.forward(torch.ones([1, 2], { dtype: "float64" })).sum().backward();
+    layer
+      .forward(torch.ones([1, 2], { dtype: "float64" }))
+      .sum()
+      .backward();
     const before = layer.weight.tolist();
     optimiser.step();
     expect(layer.weight.tolist()).not.toEqual(before);
@@ -195,7 +203,10 @@ describe("schedules", () => {
   for (const { scheduler, options, lr, lrs } of schedules) {
     it(scheduler, () => {
       const optimiser = new optim.SGD([{ params: [torch.zeros([1], { requiresGrad: true })], lr }]);
-      const Scheduler = optim.lrScheduler[scheduler] as new (o: typeof optimiser, options: object) => optim.lrScheduler.LRScheduler;
+      const Scheduler = optim.lrScheduler[scheduler] as new (
+        o: typeof optimiser,
+        options: object,
+      ) => optim.lrScheduler.LRScheduler;
       const schedule = new Scheduler(optimiser, options);
       for (const expected of lrs) {
         expect(schedule.getLastLr()[0]).toBeCloseTo(expected, 10);

@@ -63,7 +63,10 @@ describe.each(engines)("%s", (engine) => {
         ] as const) {
           const expected = new Map<string, number>();
           for (const i of indices(shape)) {
-            const key = i.slice(i.length - own.shape.length).map((v, d) => (own.shape[d] === 1 ? 0 : v)).join();
+            const key = i
+              .slice(i.length - own.shape.length)
+              .map((v, d) => (own.shape[d] === 1 ? 0 : v))
+              .join();
             expected.set(key, (expected.get(key) ?? 0) + seen(other, i));
           }
           expect(grad?.shape).toEqual([...own.shape]);
@@ -94,7 +97,9 @@ describe.each(engines)("%s", (engine) => {
         const expanded = tensor.expand(shape);
         expect(read(expanded)).toEqual(indices(shape).map((i) => seen(reference, i)));
         expect(read(expanded.contiguous())).toEqual(read(expanded));
-        expect(expanded.sum().item()).toBe(flatten({ shape, at: (i) => seen(reference, i) }).reduce((s, v) => s + v, 0));
+        expect(expanded.sum().item()).toBe(
+          flatten({ shape, at: (i) => seen(reference, i) }).reduce((s, v) => s + v, 0),
+        );
         expect(expanded.numel()).toBe(size(shape));
       }),
       { numRuns: 100 },

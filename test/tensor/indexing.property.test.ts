@@ -1,8 +1,8 @@
 /** index(...) against the naive reference: numbers, slices, new dimensions, ellipses, lists, index tensors and masks. */
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import * as torch from "../../src/index.js";
 import type { Index } from "../../src/index.js";
+import * as torch from "../../src/index.js";
 import { engines, onEngine } from "../ops/cases.js";
 import { counted, flatten, indices, type Reference, read, shapes, size } from "./reference.js";
 
@@ -90,7 +90,8 @@ describe.each(engines)("%s", (engine) => {
         expect(out.shape).toEqual([1, ...expected.shape]);
         expect(read(out)).toEqual(flatten(expected));
         const last = tensor.index("...", ...list.slice(1).map((x) => x.item));
-        const whole = shape.length > 0 ? [{ item: ":" as const, keeps: Array.from({ length: shape[0]! }, (_, i) => i) }] : [];
+        const whole =
+          shape.length > 0 ? [{ item: ":" as const, keeps: Array.from({ length: shape[0]! }, (_, i) => i) }] : [];
         expect(read(last)).toEqual(flatten(indexed(reference, [...whole, ...list.slice(1)])));
       }),
       { numRuns: 200 },
@@ -103,7 +104,10 @@ describe.each(engines)("%s", (engine) => {
         const { tensor, reference } = counted(shape);
         tensor.requiresGrad_();
         const list = items(shape, c, true);
-        tensor.index(...list.map((x) => x.item)).sum().backward();
+        tensor
+          .index(...list.map((x) => x.item))
+          .sum()
+          .backward();
         const expected = new Array<number>(size(shape)).fill(0);
         for (const v of flatten(indexed(reference, list))) expected[v - 1]! += 1;
         expect(read(tensor.grad ?? torch.zeros(shape))).toEqual(expected);

@@ -3,8 +3,8 @@
  * functions of functions; nothing is strided, shared or fast.
  */
 import fc from "fast-check";
-import * as torch from "../../src/index.js";
 import type { DType, Tensor } from "../../src/index.js";
+import * as torch from "../../src/index.js";
 
 export interface Reference {
   readonly shape: readonly number[];

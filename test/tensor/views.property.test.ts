@@ -1,18 +1,39 @@
 /** Chains of views against the naive reference: values, shared memory, and gradients through the chain. */
 import fc from "fast-check";
 import { beforeAll, describe, expect, it } from "vitest";
-import * as torch from "../../src/index.js";
 import type { Tensor } from "../../src/index.js";
+import * as torch from "../../src/index.js";
 import { engines, onEngine } from "../ops/cases.js";
 import { counted, flatten, fromFlat, indices, type Reference, read, shapes, size } from "./reference.js";
 
 /** One step of a chain, chosen by numbers in 0 … 1, so that every choice fits the shape it meets. */
 interface Step {
-  name: "transpose" | "permute" | "slice" | "select" | "unsqueeze" | "squeeze" | "reshape" | "expand" | "narrow" | "flip";
+  name:
+    | "transpose"
+    | "permute"
+    | "slice"
+    | "select"
+    | "unsqueeze"
+    | "squeeze"
+    | "reshape"
+    | "expand"
+    | "narrow"
+    | "flip";
   choices: number[];
 }
 const step: fc.Arbitrary<Step> = fc.record({
-  name: fc.constantFrom("transpose", "permute", "slice", "select", "unsqueeze", "squeeze", "reshape", "expand", "narrow", "flip"),
+  name: fc.constantFrom(
+    "transpose",
+    "permute",
+    "slice",
+    "select",
+    "unsqueeze",
+    "squeeze",
+    "reshape",
+    "expand",
+    "narrow",
+    "flip",
+  ),
   choices: fc.array(fc.double({ min: 0, max: 0.999, noNaN: true }), { minLength: 4, maxLength: 4 }),
 });
 
@@ -24,7 +45,8 @@ function apply({ name, choices }: Step, t: Tensor, r: Reference): [Tensor, Refer
   const [c0, c1, c2, c3] = choices as [number, number, number, number];
   const d = pick(c0, n);
   const e = pick(c1, n);
-  const put = (index: readonly number[], at: number, value: number): number[] => index.map((v, i) => (i === at ? value : v));
+  const put = (index: readonly number[], at: number, value: number): number[] =>
+    index.map((v, i) => (i === at ? value : v));
   const length = shape[d] ?? 0;
   switch (name) {
     case "transpose": {
@@ -45,7 +67,10 @@ function apply({ name, choices }: Step, t: Tensor, r: Reference): [Tensor, Refer
       const end = start + pick(c2, length - start + 1);
       const by = 1 + pick(c3, 3);
       const count = Math.max(0, Math.ceil((end - start) / by));
-      return [t.slice(d, start, end, by), { shape: put(shape, d, count), at: (i) => r.at(put(i, d, start + i[d]! * by)) }];
+      return [
+        t.slice(d, start, end, by),
+        { shape: put(shape, d, count), at: (i) => r.at(put(i, d, start + i[d]! * by)) },
+      ];
     }
     case "narrow": {
       if (n === 0) return [t, r];
@@ -124,7 +149,8 @@ describe.each(engines)("%s", (engine) => {
         expect(t.sum().item()).toBe(expected.reduce((s, v) => s + v, 0));
         if (t.ndim > 0) {
           const sums = new Map<string, number>();
-          for (const i of indices(t.shape)) sums.set(i.slice(0, -1).join(), (sums.get(i.slice(0, -1).join()) ?? 0) + r.at(i));
+          for (const i of indices(t.shape))
+            sums.set(i.slice(0, -1).join(), (sums.get(i.slice(0, -1).join()) ?? 0) + r.at(i));
           expect(read(t.sum(-1))).toEqual(indices(t.shape.slice(0, -1)).map((i) => sums.get(i.join()) ?? 0));
         }
       }),
@@ -140,7 +166,9 @@ describe.each(engines)("%s", (engine) => {
         const [t, r] = chain(steps, tensor, reference);
         // Every position has its own weight, so a gradient that goes astray is seen.
         const weights = Array.from({ length: size(r.shape) }, (_, i) => (i % 7) + 1);
-        t.mul(torch.fromTypedArray(Float32Array.from(weights), r.shape)).sum().backward();
+        t.mul(torch.fromTypedArray(Float32Array.from(weights), r.shape))
+          .sum()
+          .backward();
         const expected = new Array<number>(size(shape)).fill(0);
         for (const [k, value] of flatten(r).entries()) expected[value - 1]! += weights[k]!;
         expect(read(tensor.grad ?? torch.zeros(shape))).toEqual(expected);
@@ -154,7 +182,11 @@ describe.each(engines)("%s", (engine) => {
     fc.assert(
       fc.property(shapes, chains, (shape, steps) => {
         const { tensor, reference } = counted(shape);
-        const [t, r] = chain(steps.filter((s) => sharing.has(s.name)), tensor, reference);
+        const [t, r] = chain(
+          steps.filter((s) => sharing.has(s.name)),
+          tensor,
+          reference,
+        );
         const touched = new Set(flatten(r));
         t.mul_(-1);
         expect(read(tensor)).toEqual(flatten(reference).map((v) => (touched.has(v) ? -v : v)));

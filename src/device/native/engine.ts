@@ -3,7 +3,7 @@ import * as os from "node:os";
 import { CompileError, DeviceError } from "../../errors.js";
 import { renderLoop } from "../../kernel/c/loop.js";
 import { matmulArguments, renderMatmul, sliverColumns, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
-import { bytesOf, type Kernel, type MatmulKernel } from "../../kernel/ir.js";
+import { bytesOf, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import { Compiler, detectProcessor } from "./compiler.js";
 import { loadKoffi } from "./koffi.js";
@@ -14,14 +14,21 @@ export interface NativeExecutable extends Executable {
   readonly id: number;
   /** Bytes of one element of each operand. */
   readonly itemBytes: readonly number[];
-  /** Units handed to a thread at a time are at least so many scalar operations. */
+  /** What one element of the index space costs, roughly in scalar operations. */
+  readonly cost: number;
   readonly matmul: MatmulKernel | null;
+}
+
+/** Operations of an element, and for each operand what moving a number from memory is worth in operations. */
+function costOf(kernel: Kernel): number {
+  if (kernel.kind === "matmul") return 1;
+  return topological(kernel.stores.map((s) => s.value)).length + 8 * kernel.operands.length;
 }
 
 export type CompileListener = (kernel: Kernel, milliseconds: number, source: string) => void;
 
-/** Fewer scalar operations than this are not worth waking a second thread for. */
-const threadWork = 1 << 16;
+/** A thread is given at least so much work at a time (see costOf): some microseconds. */
+const threadWork = 1 << 18;
 const argumentCount = 4096;
 
 export class NativeEngine implements Engine {
@@ -94,7 +101,7 @@ export class NativeEngine implements Engine {
       kernel.kind === "loop"
         ? kernel.operands.map((o) => bytesOf[o.type])
         : Array.from({ length: 4 }, () => bytesOf[kernel.type]);
-    return { kernel, id, itemBytes, matmul: kernel.kind === "matmul" ? kernel : null };
+    return { kernel, id, itemBytes, cost: costOf(kernel), matmul: kernel.kind === "matmul" ? kernel : null };
   }
 
   launch(
@@ -118,8 +125,9 @@ export class NativeEngine implements Engine {
       args[i] = (buffers[i] as NativeBuffer).address + (offsets[i] as number) * (e.itemBytes[i] as number);
     }
     for (let i = 0; i < count; i++) args[n + i] = params[i] as number;
-    const threads = work < threadWork * 2 ? 1 : this.threads;
-    const chunk = threads === 1 ? units : Math.max(1, Math.ceil(units / (threads * 4)), Math.ceil((units * threadWork) / work));
+    const share = (work * e.cost) / threadWork;
+    const threads = share < 2 ? 1 : this.threads;
+    const chunk = threads === 1 ? units : Math.max(1, Math.ceil(units / Math.min(threads * 4, share)));
     this.run(this.argsAddress, e.id, units, chunk, threads);
   }
 
@@ -144,29 +152,37 @@ export class NativeEngine implements Engine {
     const needed = (batch * K * slivers * NR + NR) * bytes;
     if (this.scratch === null || this.scratch.bytes < needed) this.scratch = this.memory.alloc(needed);
     args[4] = this.scratch.address;
-    const work = batch * M * N * K;
-    const threads = work < threadWork * 8 ? 1 : this.threads;
+    const threads = batch * M * N * K < threadWork * 2 ? 1 : this.threads;
     const [blockM, blockN] = this.blocks(M, N, batch, slivers, NR, threads);
     args[matmulArguments.indexOf("block_m")] = blockM;
     args[matmulArguments.indexOf("block_n")] = blockN;
     const packUnits = batch * slivers * Math.ceil(K / tiling.depth);
     if (packUnits > 0) {
-      this.run(this.argsAddress, e.id + 1, packUnits, Math.ceil(packUnits / (threads * 2)), batch * K * N < threadWork ? 1 : threads);
+      this.run(this.argsAddress, e.id + 1, packUnits, Math.ceil(packUnits / (threads * 2)), batch * K * N < threadWork / 4 ? 1 : threads);
     }
     const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
     this.run(this.argsAddress, e.id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);
   }
 
-  /** Task sizes: whole row blocks where there are many, else the split of rows or columns that balances best. */
+  /** Task sizes: rows or columns cut so that the threads finish together. */
   private blocks(M: number, N: number, batch: number, slivers: number, NR: number, threads: number): [number, number] {
-    const { rows, blockRows } = this.tiling;
-    const full = Math.ceil(M / blockRows);
-    if (threads === 1) return [M, N];
-    if (batch >= threads * 4) return [M, N];
-    if (full * batch >= threads * 4) return [blockRows, N];
+    if (threads === 1 || batch >= threads * 4) return [M, N];
+    const { rows } = this.tiling;
     const rowTiles = Math.ceil(M / rows);
-    const share = (tiles: number): number => Math.ceil(tiles / threads) / tiles;
-    if (share(rowTiles) <= share(slivers)) return [Math.ceil(rowTiles / threads) * rows, N];
-    return [M, Math.ceil(slivers / threads) * NR];
+    const byRows = cut(rowTiles, threads, 4);
+    // Every task packs all of A's rows that it reads: columns are cut once a thread.
+    const byColumns = cut(slivers, threads, 1);
+    return byRows.span / rowTiles <= byColumns.span / slivers ? [byRows.size * rows, N] : [M, byColumns.size * NR];
   }
+}
+
+/** Cuts `tiles` into at most `threads·most` tasks of equal size; `span` is what the busiest thread runs. */
+function cut(tiles: number, threads: number, most: number): { size: number; span: number } {
+  let best = { size: tiles, span: tiles };
+  for (let each = 1; each <= most; each++) {
+    const size = Math.ceil(tiles / (threads * each));
+    const span = Math.ceil(Math.ceil(tiles / size) / threads) * size;
+    if (span <= best.span) best = { size, span };
+  }
+  return best;
 }
