@@ -1,10 +1,10 @@
 /** `backward` and `grad`: the arguments checked, the roots seeded, the tape run. */
 import { AutogradError, ShapeError, ValueError } from "../errors.js";
 import * as a from "../ops/arithmetic.js";
+import { full } from "../ops/creation.js";
 import { itemBytes } from "../ops/dtype.js";
 import { sameShape, show } from "../ops/shape.js";
 import { clone } from "../ops/view.js";
-import { full } from "../ops/creation.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type BackwardOptions, propagate } from "./tape.js";
 
@@ -26,7 +26,9 @@ const services = {
 };
 
 /** The four ways to walk a graph, made once. */
-const ways = [false, true].map((createGraph) => [false, true].map((retainGraph): BackwardOptions => ({ ...services, createGraph, retainGraph })));
+const ways = [false, true].map((createGraph) =>
+  [false, true].map((retainGraph): BackwardOptions => ({ ...services, createGraph, retainGraph })),
+);
 function optionsOf(o: BackwardArguments): BackwardOptions {
   const createGraph = o.createGraph ?? false;
   const retainGraph = o.retainGraph ?? createGraph;
@@ -39,7 +41,9 @@ function seed(root: Tensor, gradient: Tensor | null, op: string): Tensor {
   }
   if (gradient === null) {
     if (root.numel() !== 1) {
-      throw new AutogradError(`${op}: the gradient is implied only for one element; this root has shape ${show(root.shape)}: pass a gradient`);
+      throw new AutogradError(
+        `${op}: the gradient is implied only for one element; this root has shape ${show(root.shape)}: pass a gradient`,
+      );
     }
     return full(root.shape, 1, { dtype: root.dtype, device: root.device });
   }
@@ -51,10 +55,15 @@ function seed(root: Tensor, gradient: Tensor | null, op: string): Tensor {
 }
 
 /** https://pytorch.org/docs/stable/generated/torch.autograd.backward.html */
-export function backward(roots: readonly Tensor[], gradients: readonly (Tensor | null)[], o: BackwardArguments = {}): void {
+export function backward(
+  roots: readonly Tensor[],
+  gradients: readonly (Tensor | null)[],
+  o: BackwardArguments = {},
+): void {
   const seeds = roots.map((r, i) => seed(r, gradients[i] ?? null, "backward"));
   propagate(roots, seeds, null, optionsOf(o));
-  for (const [i, s] of seeds.entries()) if (gradients[i] === null && !s.buffer.claimed && o.createGraph !== true) s.buffer.engine?.free(s.buffer);
+  for (const [i, s] of seeds.entries())
+    if (gradients[i] === null && !s.buffer.claimed && o.createGraph !== true) s.buffer.engine?.free(s.buffer);
 }
 
 export interface GradArguments extends BackwardArguments {
@@ -72,9 +81,21 @@ export interface GradArguments extends BackwardArguments {
  * const [ddx] = torch.autograd.grad(dx, x); // 2
  * ```
  */
-export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], o: GradArguments & { allowUnused: true }): (Tensor | null)[];
-export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], o?: GradArguments): Tensor[];
-export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | readonly Tensor[], o: GradArguments = {}): (Tensor | null)[] {
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  o: GradArguments & { allowUnused: true },
+): (Tensor | null)[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  o?: GradArguments,
+): Tensor[];
+export function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
+  o: GradArguments = {},
+): (Tensor | null)[] {
   const roots = isList(outputs) ? outputs : [outputs];
   const targets = isList(inputs) ? inputs : [inputs];
   const given = o.gradOutputs === undefined ? [] : isList(o.gradOutputs) ? o.gradOutputs : [o.gradOutputs];
@@ -82,14 +103,17 @@ export function grad(outputs: Tensor | readonly Tensor[], inputs: Tensor | reado
     throw new ValueError(`grad: ${given.length} gradients for ${roots.length} outputs`);
   }
   for (const t of targets) {
-    if (!t.requiresGrad) throw new AutogradError(`grad: an input of shape ${show(t.shape)} does not require a gradient`);
+    if (!t.requiresGrad)
+      throw new AutogradError(`grad: an input of shape ${show(t.shape)} does not require a gradient`);
   }
   const seeds = roots.map((r, i) => seed(r, given[i] ?? null, "grad"));
   const found = propagate(roots, seeds, targets, optionsOf(o));
   if (o.allowUnused !== true) {
     found.forEach((g, i) => {
       if (g === null) {
-        throw new AutogradError(`grad: input ${i} of shape ${show((targets[i] as Tensor).shape)} is not used by the outputs; pass { allowUnused: true } for null`);
+        throw new AutogradError(
+          `grad: input ${i} of shape ${show((targets[i] as Tensor).shape)} is not used by the outputs; pass { allowUnused: true } for null`,
+        );
       }
     });
   }

@@ -71,7 +71,9 @@ export abstract class Function {
         list.forEach((g, i) => {
           const t = inputs[i];
           if (g !== null && t !== null && t !== undefined && !sameShape(g.shape, t.shape)) {
-            throw new AutogradError(`${this.name}.backward: gradient ${i} has shape ${show(g.shape)}; its input has ${show(t.shape)}`);
+            throw new AutogradError(
+              `${this.name}.backward: gradient ${i} has shape ${show(g.shape)}; its input has ${show(t.shape)}`,
+            );
           }
           if (g !== null) g.buffer.claimed = true;
         });

@@ -18,20 +18,26 @@ export interface GradcheckOptions {
  * Compares the gradients of `fn` with central differences (f(x+ε) − f(x−ε))/2ε at every element of every float64 input
  * that requires one. Throws an AutogradError that names the first entry that differs.
  */
-export function gradcheck(fn: (...inputs: Tensor[]) => Tensor | Tensor[], inputs: readonly Tensor[], o: GradcheckOptions = {}): boolean {
+export function gradcheck(
+  fn: (...inputs: Tensor[]) => Tensor | Tensor[],
+  inputs: readonly Tensor[],
+  o: GradcheckOptions = {},
+): boolean {
   const eps = o.eps ?? 1e-6;
   const atol = o.atol ?? 1e-5;
   const rtol = o.rtol ?? 1e-3;
   const checked = inputs.filter((t) => t.requiresGrad);
   if (checked.length === 0) throw new ValueError("gradcheck: no input requires a gradient");
   for (const t of checked) {
-    if (t.dtype !== "float64") throw new ValueError(`gradcheck: inputs must be float64, not ${t.dtype}: smaller floats drown the differences`);
+    if (t.dtype !== "float64")
+      throw new ValueError(`gradcheck: inputs must be float64, not ${t.dtype}: smaller floats drown the differences`);
   }
   const outputs = (): Tensor[] => {
     const out = fn(...inputs);
     return (Array.isArray(out) ? out : [out]).filter((t) => isFloating(t.dtype));
   };
-  const flat = (t: Tensor): Float64Array => t.detach().to("float64").contiguous().flatten().toTypedArray() as Float64Array;
+  const flat = (t: Tensor): Float64Array =>
+    t.detach().to("float64").contiguous().flatten().toTypedArray() as Float64Array;
   // Differences first: they change the inputs, which the graph must then not have saved.
   const numeric = checked.map((t) =>
     Array.from({ length: t.numel() }, (_, e) => difference(() => outputs().map(flat), t, e, eps)),

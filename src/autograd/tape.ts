@@ -2,8 +2,9 @@
  * The tape: what an operation leaves behind so that its gradient can be found later, and the pass that finds it. It knows
  * no operation; the one it needs, addition, is handed to it.
  */
-import { AutogradError } from "../errors.js";
+
 import type { Buffer } from "../device/engine.js";
+import { AutogradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { isAnomalyEnabled, isGradEnabled, setGradEnabled } from "./mode.js";
 import { type Region, withRegion } from "./region.js";

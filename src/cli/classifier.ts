@@ -35,7 +35,13 @@ export const recipes: Readonly<Record<ModelName, Recipe>> = {
     lr: 0.001,
     optimiserName: "Adam",
     build: () =>
-      new nn.Sequential(new nn.Linear(784, 200), new nn.LeakyReLU(0.02), new nn.LayerNorm(200), new nn.Linear(200, 10), new nn.Sigmoid()),
+      new nn.Sequential(
+        new nn.Linear(784, 200),
+        new nn.LeakyReLU(0.02),
+        new nn.LayerNorm(200),
+        new nn.Linear(200, 10),
+        new nn.Sigmoid(),
+      ),
     loss: () => new nn.BCELoss(),
     optimiser: (model, lr) => new optim.Adam(model.parameters(), { lr }),
   },

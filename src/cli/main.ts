@@ -11,7 +11,8 @@ import type { TrainOptions } from "./train.js";
 
 const wholeNumber = (least: number) => (text: string) => {
   const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < least) throw new InvalidArgumentError(`It must be a whole number, ${least} or more.`);
+  if (!Number.isSafeInteger(value) || value < least)
+    throw new InvalidArgumentError(`It must be a whole number, ${least} or more.`);
   return value;
 };
 
@@ -25,7 +26,9 @@ const indices = (text: string, before: number[] | undefined) => [...(before ?? [
 
 /** The package's own; this file lies two folders below it once compiled. */
 function version(): string {
-  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as { version: string };
+  const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
+    version: string;
+  };
   return version;
 }
 
@@ -41,7 +44,9 @@ function commandLine(): Command {
     .command("mnist")
     .description("train a classifier of handwritten digits and show what it learnt")
     .addOption(
-      new Option("--model <name>", "refined: LeakyReLU, LayerNorm, BCE, Adam; seed: Sigmoid, MSE, SGD").choices(["refined", "seed"]).default("refined"),
+      new Option("--model <name>", "refined: LeakyReLU, LayerNorm, BCE, Adam; seed: Sigmoid, MSE, SGD")
+        .choices(["refined", "seed"])
+        .default("refined"),
     )
     .option("--epochs <n>", "rounds through the training images (default: 5; seed: 3)", wholeNumber(1))
     .option("--batch <n>", "images a step (default: 32; seed: 1)", wholeNumber(1))

@@ -14,7 +14,12 @@ const barWidth = 24;
  * @param names what the outputs stand for
  * @param label the right answer, where it is known
  */
-export function drawAnswer(pixels: Uint8Array, outputs: ArrayLike<number>, names: readonly string[], label?: number): string {
+export function drawAnswer(
+  pixels: Uint8Array,
+  outputs: ArrayLike<number>,
+  names: readonly string[],
+  label?: number,
+): string {
   const image = drawImage(pixels);
   const bars = drawBars(outputs, names, label);
   const above = Math.floor((image.length - bars.length) / 2);

@@ -38,13 +38,21 @@ export async function predict(options: PredictOptions): Promise<void> {
   const wanted = options.index ?? Array.from({ length: Math.min(linesWithoutIndex, pictures.length) }, (_, i) => i);
   print(`${pc.cyan("images")}  ${pictures.title}, ${pictures.length.toLocaleString("en")} images`);
   for (const index of wanted) {
-    if (index >= pictures.length) throw new IndexError(`image ${index} of ${pictures.length}; the last is ${pictures.length - 1}`);
+    if (index >= pictures.length)
+      throw new IndexError(`image ${index} of ${pictures.length}; the last is ${pictures.length - 1}`);
     const pixels = pictures.pixelsOf(index);
     const outputs = answers(model, asTensor(pixels));
     const answer = largest(outputs);
     const label = pictures.labelOf(index);
-    const verdict = label === undefined ? "" : label === answer ? pc.green("  right") : pc.red(`  wrong: it is ${names[label] ?? label}`);
-    print(`image ${index}: ${pc.bold(names[answer] ?? String(answer))} (${(outputs[answer] as number).toFixed(3)})${verdict}`);
+    const verdict =
+      label === undefined
+        ? ""
+        : label === answer
+          ? pc.green("  right")
+          : pc.red(`  wrong: it is ${names[label] ?? label}`);
+    print(
+      `image ${index}: ${pc.bold(names[answer] ?? String(answer))} (${(outputs[answer] as number).toFixed(3)})${verdict}`,
+    );
     if (options.index !== undefined) print(`${drawAnswer(pixels, outputs, names, label)}\n`);
   }
 }
@@ -54,7 +62,8 @@ function loadModel(path: string): { model: nn.Sequential; names: readonly string
   const metadata = loadMetadata(path);
   // Weights from elsewhere have no name with them; only the refined model has a fourth layer with weights.
   const name = metadata.model ?? ("3.weight" in weights ? "refined" : "seed");
-  if (name !== "refined" && name !== "seed") throw new FormatError(`${path}: holds a model called ${name}; this command knows refined and seed`);
+  if (name !== "refined" && name !== "seed")
+    throw new FormatError(`${path}: holds a model called ${name}; this command knows refined and seed`);
   const model = recipes[name].build();
   model.loadStateDict(weights);
   return { model, names: classNames(metadata.classes) };
@@ -102,4 +111,5 @@ const asTensor = (pixels: Uint8Array): Tensor => tensor(pixels).reshape([1, side
 const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** A file may come from anywhere: nothing in it may steer the terminal. */
-const isPrintable = (name: unknown): name is string => typeof name === "string" && name.length <= 40 && !/\p{C}/u.test(name);
+const isPrintable = (name: unknown): name is string =>
+  typeof name === "string" && name.length <= 40 && !/\p{C}/u.test(name);

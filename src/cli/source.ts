@@ -2,9 +2,10 @@
  * Which images the command works on: MNIST if it is on this machine or can be fetched, else Fashion-MNIST if it is
  * installed, else digits drawn here; and it says which, and why.
  */
+
+import { userDataFolder } from "#files";
 import { DataError } from "../errors.js";
 import { type DownloadProgress, FashionMNIST, type LabelledImages, MNIST, SyntheticDigits } from "../vision/index.js";
-import { userDataFolder } from "#files";
 
 export type DatasetName = "auto" | "mnist" | "fashion" | "digits";
 
@@ -26,7 +27,11 @@ const patienceMs = 5000;
  * @param folder the user's folder; with it, nothing else stands in for what is not there
  * @param say tells the user what happens
  */
-export async function findImages(wanted: DatasetName, folder: string | undefined, say: (line: string) => void): Promise<ImageSource> {
+export async function findImages(
+  wanted: DatasetName,
+  folder: string | undefined,
+  say: (line: string) => void,
+): Promise<ImageSource> {
   if (wanted === "digits") return builtIn();
   const isFashion = wanted === "fashion" || (wanted === "auto" && /fashion/i.test(folder ?? ""));
   const family = isFashion ? FashionMNIST : MNIST;
@@ -54,7 +59,8 @@ export function findTestImages(folder: string | undefined): ImageSource {
     const found = family.find({ root: folder, train: false });
     if (found !== undefined) return inFolder(family, found);
   }
-  if (folder !== undefined) throw new DataError(`no test images (t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, plain or .gz) in ${folder}`);
+  if (folder !== undefined)
+    throw new DataError(`no test images (t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, plain or .gz) in ${folder}`);
   return builtIn();
 }
 

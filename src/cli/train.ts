@@ -44,7 +44,12 @@ interface Training {
 /** Trains, tests, saves. The exit code: 0, or 130 after Ctrl-C. */
 export async function train(options: TrainOptions): Promise<number> {
   const recipe = recipes[options.model];
-  const plan: Plan = { recipe, epochs: options.epochs ?? recipe.epochs, batch: options.batch ?? recipe.batch, lr: options.lr ?? recipe.lr };
+  const plan: Plan = {
+    recipe,
+    epochs: options.epochs ?? recipe.epochs,
+    batch: options.batch ?? recipe.batch,
+    lr: options.lr ?? recipe.lr,
+  };
   setDefaultDevice(options.device);
   manualSeed(options.seed);
   const source = await findImages(options.dataset, options.data, (line) => say("data", line));
@@ -52,7 +57,10 @@ export async function train(options: TrainOptions): Promise<number> {
   say("data", `${source.name}, ${count(images.length)} images to train on (${source.origin})`);
   say("model", `${options.model}: ${recipe.title}`);
   const engine = options.device === "cpu" ? ` (${cpuEngineName()})` : "";
-  say("training", `${plan.epochs} × ${count(images.length)} images, ${plan.batch} a step, ${recipe.optimiserName}, lr ${plan.lr}, seed ${options.seed}, on ${options.device}${engine}`);
+  say(
+    "training",
+    `${plan.epochs} × ${count(images.length)} images, ${plan.batch} a step, ${recipe.optimiserName}, lr ${plan.lr}, seed ${options.seed}, on ${options.device}${engine}`,
+  );
 
   const folder = options.out ?? newRunFolder();
   // Written now too: a folder that cannot be written should be known before the work, not after.
@@ -60,7 +68,12 @@ export async function train(options: TrainOptions): Promise<number> {
   saveSummary(folder, settings);
   const model = recipe.build();
   const training = await learn(model, images, plan);
-  const metadata = { model: options.model, dataset: source.name, classes: JSON.stringify(images.classes), framework: "cresset" };
+  const metadata = {
+    model: options.model,
+    dataset: source.name,
+    classes: JSON.stringify(images.classes),
+    framework: "cresset",
+  };
   saveRun(folder, { model, metadata, losses: training.losses });
   const summary = { ...settings, ...outcome(training) };
   saveSummary(folder, summary);
@@ -73,14 +86,21 @@ export async function train(options: TrainOptions): Promise<number> {
   const confusion = examine(model, test);
   saveSummary(folder, { ...summary, accuracy: confusion.accuracy, testImages: test.length });
   say("trained", `${training.seconds.toFixed(1)} s, ${count(training.imagesPerSecond)} images/s`);
-  say("accuracy", `${pc.bold(`${(100 * confusion.accuracy).toFixed(2)} %`)}: ${count(confusion.right)} of ${count(confusion.total)} test images\n`);
+  say(
+    "accuracy",
+    `${pc.bold(`${(100 * confusion.accuracy).toFixed(2)} %`)}: ${count(confusion.right)} of ${count(confusion.total)} test images\n`,
+  );
   print(`${confusion.toString(test.classes)}\n`);
   print(`${drawOne(model, test, options.seed % test.length)}\n`);
   say("saved", `${folder}: weights.safetensors, history.csv, summary.json`);
   return 0;
 }
 
-async function learn(model: nn.Sequential, images: LabelledImages, { recipe, epochs, batch, lr }: Plan): Promise<Training> {
+async function learn(
+  model: nn.Sequential,
+  images: LabelledImages,
+  { recipe, epochs, batch, lr }: Plan,
+): Promise<Training> {
   const lossFunction = recipe.loss();
   const optimiser = recipe.optimiser(model, lr);
   const loader = new DataLoader(images, { batchSize: batch, shuffle: true });
@@ -107,7 +127,12 @@ async function learn(model: nn.Sequential, images: LabelledImages, { recipe, epo
     progress.stop();
     interruption.release();
   }
-  return { losses, seconds: (performance.now() - start) / 1000, imagesPerSecond: Math.round(progress.rate), interrupted: interruption.requested };
+  return {
+    losses,
+    seconds: (performance.now() - start) / 1000,
+    imagesPerSecond: Math.round(progress.rate),
+    interrupted: interruption.requested,
+  };
 }
 
 /** The model's answers to the test images. */

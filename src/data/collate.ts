@@ -62,18 +62,26 @@ function collate(items: readonly unknown[], numberDtype: NumberDtype, where: str
     case "bigint":
       return fromTypedArray(BigInt64Array.from(all(items, isBigint, where, "a bigint")), [items.length]);
     case "boolean":
-      return fromTypedArray(Uint8Array.from(all(items, isBoolean, where, "a boolean"), Number), [items.length], { dtype: "bool" });
+      return fromTypedArray(Uint8Array.from(all(items, isBoolean, where, "a boolean"), Number), [items.length], {
+        dtype: "bool",
+      });
     case "string":
       return all(items, isString, where, "a string");
     case "object":
       if (Array.isArray(first)) return tuples(all(items, Array.isArray, where, "an array"), numberDtype, where);
-      if (ArrayBuffer.isView(first)) return stack(items.map((item) => viewToTensor(item, where)), 0);
+      if (ArrayBuffer.isView(first))
+        return stack(
+          items.map((item) => viewToTensor(item, where)),
+          0,
+        );
       if (first instanceof Promise) {
         throw new ValueError(`collate: ${where} is a promise; iterate the DataLoader with for await`);
       }
       if (first !== null) return records(all(items, isObject, where, "an object"), numberDtype, where);
   }
-  throw new DTypeError(`collate: ${where} is ${first === null ? "null" : `of type ${typeof first}`}, which has no batch; pass collate`);
+  throw new DTypeError(
+    `collate: ${where} is ${first === null ? "null" : `of type ${typeof first}`}, which has no batch; pass collate`,
+  );
 }
 
 function numbers(items: readonly number[], dtype: NumberDtype, where: string): Tensor {
@@ -94,18 +102,42 @@ function tuples(items: readonly unknown[][], numberDtype: NumberDtype, where: st
   const length = items[0]?.length ?? 0;
   const other = items.find((item) => item.length !== length);
   if (other !== undefined) throw new ShapeError(`collate: ${where}: lengths differ: ${length} and ${other.length}`);
-  return Array.from({ length }, (_, i) => collate(items.map((item) => item[i]), numberDtype, `${where}[${i}]`));
+  return Array.from({ length }, (_, i) =>
+    collate(
+      items.map((item) => item[i]),
+      numberDtype,
+      `${where}[${i}]`,
+    ),
+  );
 }
 
-function records(items: readonly Record<string, unknown>[], numberDtype: NumberDtype, where: string): Record<string, unknown> {
+function records(
+  items: readonly Record<string, unknown>[],
+  numberDtype: NumberDtype,
+  where: string,
+): Record<string, unknown> {
   const keys = Object.keys(items[0] ?? {});
-  return Object.fromEntries(keys.map((key) => [key, collate(items.map((item) => item[key]), numberDtype, `${where}.${key}`)]));
+  return Object.fromEntries(
+    keys.map((key) => [
+      key,
+      collate(
+        items.map((item) => item[key]),
+        numberDtype,
+        `${where}.${key}`,
+      ),
+    ]),
+  );
 }
 
 function viewToTensor(item: unknown, where: string): Tensor {
   if (
-    item instanceof Uint8Array || item instanceof Int8Array || item instanceof Int16Array || item instanceof Int32Array ||
-    item instanceof Float32Array || item instanceof Float64Array || item instanceof BigInt64Array
+    item instanceof Uint8Array ||
+    item instanceof Int8Array ||
+    item instanceof Int16Array ||
+    item instanceof Int32Array ||
+    item instanceof Float32Array ||
+    item instanceof Float64Array ||
+    item instanceof BigInt64Array
   ) {
     return fromTypedArray(item, [item.length]);
   }

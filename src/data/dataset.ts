@@ -3,7 +3,7 @@
  * comes next". Order and batches are left to samplers and the `DataLoader`.
  */
 import { IndexError, ShapeError, ValueError } from "../errors.js";
-import { randperm, tensor, type Generator, type Tensor } from "../tensor/index.js";
+import { type Generator, randperm, type Tensor, tensor } from "../tensor/index.js";
 import type { Collated } from "./collate.js";
 
 /**

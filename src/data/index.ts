@@ -3,7 +3,7 @@
  *
  * @module
  */
-export { type CollateOptions, type Collated, defaultCollate } from "./collate.js";
+export { type Collated, type CollateOptions, defaultCollate } from "./collate.js";
 export { ConcatDataset, Dataset, IterableDataset, randomSplit, Subset, TensorDataset } from "./dataset.js";
 export { DataLoader, type DataLoaderOptions } from "./loader.js";
 export {

@@ -4,7 +4,7 @@
  */
 import { ValueError } from "../errors.js";
 import type { Generator } from "../tensor/index.js";
-import { type CollateOptions, type Collated, defaultCollate } from "./collate.js";
+import { type Collated, type CollateOptions, defaultCollate } from "./collate.js";
 import { batchesAtOnce, Dataset, type IterableDataset } from "./dataset.js";
 import { BatchSampler, checkCount, RandomSampler, SequentialSampler, type Sized } from "./sampler.js";
 import { EventLoopTurns } from "./turns.js";
@@ -125,11 +125,13 @@ function plan<T, Batch>(dataset: Dataset<T> | IterableDataset<T>, options: DataL
   };
   if (batchSize !== undefined) checkCount("DataLoader", "batchSize", batchSize);
   if (!(dataset instanceof Dataset)) {
-    if (shuffle || sampler || batchSampler) refuse("an IterableDataset has its own order: shuffle, sampler and batchSampler do not apply");
+    if (shuffle || sampler || batchSampler)
+      refuse("an IterableDataset has its own order: shuffle, sampler and batchSampler do not apply");
     return { batches: undefined, dataset };
   }
   if (batchSampler !== undefined) {
-    if (batchSize !== undefined || shuffle || sampler || dropLast) refuse("batchSampler excludes batchSize, shuffle, sampler and dropLast");
+    if (batchSize !== undefined || shuffle || sampler || dropLast)
+      refuse("batchSampler excludes batchSize, shuffle, sampler and dropLast");
     return { batches: batchSampler, dataset };
   }
   if (sampler !== undefined && shuffle) refuse("sampler excludes shuffle");

@@ -5,7 +5,7 @@
  * Source of the names and rules: https://docs.pytorch.org/docs/stable/data.html
  */
 import { ValueError } from "../errors.js";
-import { rand, randint, randperm, type Generator } from "../tensor/index.js";
+import { type Generator, rand, randint, randperm } from "../tensor/index.js";
 
 /** Yields indices of items, a new round for every iteration. */
 export abstract class Sampler implements Iterable<number> {
@@ -125,7 +125,9 @@ export class WeightedRandomSampler extends Sampler {
   }
 
   override [Symbol.iterator](): Iterator<number> {
-    return (this.#options.replacement === false ? this.#withoutReplacement() : this.#withReplacement())[Symbol.iterator]();
+    return (this.#options.replacement === false ? this.#withoutReplacement() : this.#withReplacement())[
+      Symbol.iterator
+    ]();
   }
 
   #uniform(count: number): ArrayLike<number> {
@@ -142,7 +144,10 @@ export class WeightedRandomSampler extends Sampler {
 
   #withoutReplacement(): number[] {
     const uniform = this.#uniform(this.#weights.length);
-    return Array.from(this.#weights, (weight, index) => ({ index, key: weight > 0 ? Math.log(1 - (uniform[index] as number)) / weight : -Infinity }))
+    return Array.from(this.#weights, (weight, index) => ({
+      index,
+      key: weight > 0 ? Math.log(1 - (uniform[index] as number)) / weight : -Infinity,
+    }))
       .sort((a, b) => b.key - a.key)
       .slice(0, this.#count)
       .map(({ index }) => index);

@@ -2,9 +2,10 @@
  * Devices as users name them (`cpu`, `cuda:0`), and which engine stands behind each. `cpu` is run by the native engine
  * where a compiler is found, else by wasm; CRESSET_CPU or `setCpuEngine` choose by hand.
  */
+
+import { type CpuEngineName, createCpuEngine, requestedCpuEngine } from "#host";
 import { DeviceError, ValueError } from "../errors.js";
 import type { Engine } from "./engine.js";
-import { createCpuEngine, type CpuEngineName, requestedCpuEngine } from "#host";
 
 export type DeviceType = "cpu" | "cuda" | "webgpu";
 
@@ -36,7 +37,11 @@ function cpuDevice(): Device {
 }
 
 function deviceOn(name: CpuEngineName | null): Device {
-  const engine = createCpuEngine(name, cpuDevices.get("native")?.engine ?? null, cpuDevices.get("wasm")?.engine ?? null);
+  const engine = createCpuEngine(
+    name,
+    cpuDevices.get("native")?.engine ?? null,
+    cpuDevices.get("wasm")?.engine ?? null,
+  );
   const known = cpuDevices.get(engine.name as CpuEngineName);
   if (known !== undefined) return known;
   const made = new Device("cpu", null, engine);

@@ -1,7 +1,7 @@
 /** What Node hosts: both CPU engines. Chosen by the package's `#host` import. */
 import { CompileError, DeviceError, ValueError } from "../errors.js";
-import { printKernel } from "../kernel/print.js";
 import type { Kernel } from "../kernel/ir.js";
+import { printKernel } from "../kernel/print.js";
 import type { Engine } from "./engine.js";
 import { NativeEngine } from "./native/engine.js";
 import { WasmEngine } from "./wasm/engine.js";
@@ -38,7 +38,8 @@ export function createCpuEngine(name: CpuEngineName | null, native: Engine | nul
     say("no C compiler (cc, gcc or clang) on the PATH: running on WebAssembly, which is slower");
   } catch (error) {
     if (name === "native" || !(error instanceof DeviceError)) throw error;
-    const kind = error instanceof CompileError ? "the C compiler does not work here" : "the native engine does not load";
+    const kind =
+      error instanceof CompileError ? "the C compiler does not work here" : "the native engine does not load";
     say(`${kind}: running on WebAssembly, which is slower\n  ${error.message}`);
   }
   return makeWasm();

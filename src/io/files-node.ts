@@ -59,7 +59,8 @@ export function openFile(path: string): FileReader {
       let done = 0;
       while (done < length) {
         const count = readSync(descriptor, bytes, done, Math.min(length - done, 1 << 30), offset + done);
-        if (count === 0) throw new FormatError(`${path}: ends at byte ${offset + done}, ${offset + length} were expected`);
+        if (count === 0)
+          throw new FormatError(`${path}: ends at byte ${offset + done}, ${offset + length} were expected`);
         done += count;
       }
       return bytes;
@@ -72,7 +73,8 @@ export function openFile(path: string): FileReader {
 export function readFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer> {
   const file = openFile(path);
   try {
-    if (file.size > maxBytes) throw new FormatError(`${path}: ${file.size} bytes; at most ${maxBytes} are expected here`);
+    if (file.size > maxBytes)
+      throw new FormatError(`${path}: ${file.size} bytes; at most ${maxBytes} are expected here`);
     return file.read(0, file.size);
   } finally {
     file.close();
@@ -97,7 +99,11 @@ export function writeFileAtomic(path: string, parts: string | Uint8Array | Itera
   }
   try {
     try {
-      for (const part of typeof parts === "string" ? [new TextEncoder().encode(parts)] : isBytes(parts) ? [parts] : parts) {
+      for (const part of typeof parts === "string"
+        ? [new TextEncoder().encode(parts)]
+        : isBytes(parts)
+          ? [parts]
+          : parts) {
         writeAll(descriptor, part);
       }
       fsyncSync(descriptor);

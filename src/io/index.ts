@@ -3,4 +3,4 @@
  *
  * @module
  */
-export { deserialize, loadFile, loadMetadata, saveFile, serialize, type NamedTensors } from "./safetensors.js";
+export { deserialize, loadFile, loadMetadata, type NamedTensors, saveFile, serialize } from "./safetensors.js";

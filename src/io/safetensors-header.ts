@@ -50,7 +50,11 @@ const dtypeOf = new Map(Object.entries(formatNames).map(([dtype, name]) => [name
  * Reads and checks the header. `read` gives a range of the file, `size` is the file's, `name` what errors call it.
  * Throws FormatError on anything the format forbids: overlaps, holes, overruns, sizes that disagree, repeated names.
  */
-export function readHeader(size: number, read: (offset: number, length: number) => Uint8Array, name: string): SafetensorsHeader {
+export function readHeader(
+  size: number,
+  read: (offset: number, length: number) => Uint8Array,
+  name: string,
+): SafetensorsHeader {
   const fail = (what: string): never => {
     throw new FormatError(`${name}: ${what}`);
   };
@@ -92,7 +96,8 @@ function checkEntry(value: unknown, dataBytes: number, fail: (what: string) => n
   const { dtype: formatName, shape, data_offsets: offsets } = value;
   if (typeof formatName !== "string") return fail("no dtype");
   const dtype = dtypeOf.get(formatName);
-  if (dtype === undefined) return fail(`dtype ${JSON.stringify(formatName.slice(0, 20))} is not one of ${[...dtypeOf.keys()].join(", ")}`);
+  if (dtype === undefined)
+    return fail(`dtype ${JSON.stringify(formatName.slice(0, 20))} is not one of ${[...dtypeOf.keys()].join(", ")}`);
   if (!isSizes(shape)) return fail("its shape is not a list of whole numbers");
   if (!isSizes(offsets) || offsets.length !== 2) return fail("data_offsets are not two whole numbers");
   const [begin, end] = offsets as [number, number];

@@ -20,7 +20,10 @@ export type NamedTensors = Record<string, Tensor>;
  * @example
  * const bytes = serialize({ weight: torch.ones([2, 3]) }, { format: "pt" });
  */
-export function serialize(tensors: Readonly<NamedTensors>, metadata?: Readonly<Record<string, string>>): Uint8Array<ArrayBuffer> {
+export function serialize(
+  tensors: Readonly<NamedTensors>,
+  metadata?: Readonly<Record<string, string>>,
+): Uint8Array<ArrayBuffer> {
   const { header, names, dataBytes } = layOut(tensors, metadata);
   const bytes = new Uint8Array(header.length + dataBytes);
   bytes.set(header);
@@ -51,7 +54,11 @@ export function deserialize(bytes: Uint8Array, name = "safetensors data"): Named
  * @example
  * saveFile(model.stateDict(), "runs/weights.safetensors", { epochs: "3" });
  */
-export function saveFile(tensors: Readonly<NamedTensors>, path: string, metadata?: Readonly<Record<string, string>>): void {
+export function saveFile(
+  tensors: Readonly<NamedTensors>,
+  path: string,
+  metadata?: Readonly<Record<string, string>>,
+): void {
   const { header, names } = layOut(tensors, metadata);
   writeFileAtomic(
     path,
@@ -103,7 +110,9 @@ function layOut(tensors: Readonly<NamedTensors>, metadata: Readonly<Record<strin
     if (name === metadataKey) throw new ValueError(`safetensors: ${metadataKey} cannot name a tensor`);
     const { dtype, shape } = tensors[name] as Tensor;
     const end = place + shape.reduce((product, extent) => product * extent, itemBytes[dtype]);
-    members.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype: formatNames[dtype], shape, data_offsets: [place, end] })}`);
+    members.push(
+      `${JSON.stringify(name)}:${JSON.stringify({ dtype: formatNames[dtype], shape, data_offsets: [place, end] })}`,
+    );
     place = end;
   }
   const json = new TextEncoder().encode(`{${members.join(",")}}`);
@@ -114,7 +123,11 @@ function layOut(tensors: Readonly<NamedTensors>, metadata: Readonly<Record<strin
   return { header, names, dataBytes: place };
 }
 
-function readTensors(header: SafetensorsHeader, read: (offset: number, length: number) => Uint8Array, name: string): NamedTensors {
+function readTensors(
+  header: SafetensorsHeader,
+  read: (offset: number, length: number) => Uint8Array,
+  name: string,
+): NamedTensors {
   const tensors: NamedTensors = Object.create(null);
   for (const [key, { dtype, shape, begin, end }] of header.entries) {
     const bytes = read(header.dataStart + begin, end - begin);

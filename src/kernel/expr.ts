@@ -2,7 +2,7 @@
  * Writes expressions of the kernel language: `k.mul(g, k.sub(1, y))`. A plain number takes the type of what it meets.
  * Constants fold and neutral elements vanish here, so that derived gradients stay as small as written ones.
  */
-import { constant, type Expr, type Fold, make, type MathOp, type Op, type ValueType } from "./ir.js";
+import { constant, type Expr, type Fold, type MathOp, make, type Op, type ValueType } from "./ir.js";
 
 export type { Expr, ValueType } from "./ir.js";
 export { constant, gather, index, load, scalar } from "./ir.js";
@@ -10,7 +10,8 @@ export { constant, gather, index, load, scalar } from "./ir.js";
 type Arg = Expr | number;
 
 const isConst = (e: Expr): boolean => e.op === "const";
-const is = (e: Expr, value: number): boolean => e.op === "const" && Number(e.value) === value && !Object.is(e.value, -0);
+const is = (e: Expr, value: number): boolean =>
+  e.op === "const" && Number(e.value) === value && !Object.is(e.value, -0);
 export const isFloat = (t: ValueType): boolean => t === "f32" || t === "f64";
 
 function pair(a: Arg, b: Arg): [Expr, Expr] {
@@ -149,6 +150,5 @@ export const scan = (fold: Fold, body: Expr): Expr => make("scan", body.type, [b
 export const isNaN = (a: Expr): Expr => ne(a, a);
 export const square = (a: Expr): Expr => mul(a, a);
 /** −1, 0 or 1; 0 for NaN, as PyTorch's sign. */
-export const sign = (a: Expr): Expr =>
-  sub(cast(gt(a, 0), a.type), cast(lt(a, 0), a.type));
+export const sign = (a: Expr): Expr => sub(cast(gt(a, 0), a.type), cast(lt(a, 0), a.type));
 export const bool = (value: boolean): Expr => constant(value ? 1 : 0, "bool");

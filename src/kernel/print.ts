@@ -30,16 +30,26 @@ export function printKernel(kernel: Kernel): string {
 const letter = (axis: number): string => (axis < 6 ? "ijklmn"[axis] : `i${axis}`);
 
 function printMatmul(kernel: MatmulKernel): string {
-  const lines = [`matmul ${kernel.name}: ${kernel.type}`, "  for b, m, n:", "    load0 = sum over k of A[b, m, k] * B[b, k, n]"];
+  const lines = [
+    `matmul ${kernel.name}: ${kernel.type}`,
+    "  for b, m, n:",
+    "    load0 = sum over k of A[b, m, k] * B[b, k, n]",
+  ];
   if (kernel.bias) lines.push("    load1 = bias[n]");
   const writer = new Writer(() => "");
-  const value = kernel.finish === null ? (kernel.bias ? "load0 + load1" : "load0") : writer.value(kernel.finish, "    ", [kernel.finish]);
+  const value =
+    kernel.finish === null
+      ? kernel.bias
+        ? "load0 + load1"
+        : "load0"
+      : writer.value(kernel.finish, "    ", [kernel.finish]);
   return [...lines, ...writer.lines, `    C[b, m, n] = ${value}`].join("\n");
 }
 
 function printLoop(kernel: LoopKernel): string {
   const { operands, outer, inner, stores } = kernel;
-  const axes = (from: number, count: number): string => Array.from({ length: count }, (_, a) => letter(from + a)).join(", ");
+  const axes = (from: number, count: number): string =>
+    Array.from({ length: count }, (_, a) => letter(from + a)).join(", ");
   const lines = [`loop ${kernel.name}: ${outer} outer, ${inner} inner, vectors along the ${kernel.vector} axis`];
   operands.forEach((o, n) => lines.push(`  p${n}: ${o.type} ${o.step}`));
   kernel.scalars.forEach((type, n) => lines.push(`  s${n}: ${type}`));

@@ -13,7 +13,20 @@ import { LayerNorm } from "./normalization.js";
 // A hook or a subclass with a forward of its own changes the function, and with it the answer.
 const keepNothing: ReadonlySet<unknown> = new Set(
   [
-    ELU, Flatten, GELU, Identity, LayerNorm, LeakyReLU, Linear, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh,
+    ELU,
+    Flatten,
+    GELU,
+    Identity,
+    LayerNorm,
+    LeakyReLU,
+    Linear,
+    LogSoftmax,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softmax,
+    Softplus,
+    Tanh,
     Unflatten,
   ].map((layer) => layer.prototype.forward),
 );

@@ -13,6 +13,7 @@ export const softplus = (x: Tensor, beta = 1, threshold = 20): Tensor => a.softp
 export const logsigmoid = (x: Tensor): Tensor => a.logsigmoid.call(x);
 export function gelu(x: Tensor, o: { approximate?: "none" | "tanh" } = {}): Tensor {
   const how = o.approximate ?? "none";
-  if (how !== "none" && how !== "tanh") throw new ValueError(`gelu: approximate '${String(how)}' is not "none" or "tanh"`);
+  if (how !== "none" && how !== "tanh")
+    throw new ValueError(`gelu: approximate '${String(how)}' is not "none" or "tanh"`);
   return how === "tanh" ? a.geluTanh.call(x) : a.gelu.call(x);
 }

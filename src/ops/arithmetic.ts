@@ -19,7 +19,9 @@ export const mul = new Elementwise("mul", 2, (x, y) => (x.type === "bool" ? k.an
 export const div = new Elementwise("div", 2, (x, y) => k.div(x, y), floats);
 export const neg = new Elementwise("neg", 1, (x) => k.neg(x), noBool("neg"));
 export const abs = new Elementwise("abs", 1, (x) => k.abs(x), noBool("abs"));
-export const sign = new Elementwise("sign", 1, (x) => (x.type === "bool" ? x : k.sign(x)), { gradient: (g) => [k.mul(g, 0)] });
+export const sign = new Elementwise("sign", 1, (x) => (x.type === "bool" ? x : k.sign(x)), {
+  gradient: (g) => [k.mul(g, 0)],
+});
 export const reciprocal = new Elementwise("reciprocal", 1, (x) => k.div(1, x), {
   ...floats,
   gradient: (g, _, out) => [k.neg(k.mul(g, k.square(out)))],
@@ -33,7 +35,11 @@ const truncRemainder = (x: Expr, y: Expr): Expr => {
   const a = k.cast(x, wide);
   const b = k.cast(y, wide);
   const r = k.sub(a, k.mul(b, k.trunc(k.div(a, b))));
-  const finite = select(k.and(k.eq(k.abs(b), Number.POSITIVE_INFINITY), k.lt(k.abs(a), Number.POSITIVE_INFINITY)), a, r);
+  const finite = select(
+    k.and(k.eq(k.abs(b), Number.POSITIVE_INFINITY), k.lt(k.abs(a), Number.POSITIVE_INFINITY)),
+    a,
+    r,
+  );
   return k.cast(finite, x.type);
 };
 const floorDivide = (x: Expr, y: Expr): Expr => {
@@ -67,12 +73,24 @@ export const pow = new Elementwise("pow", 2, (x, y) => {
   return k.cast(k.pow(k.cast(x, "f64"), k.cast(y, "f64")), x.type);
 });
 /** weight·(end − start) + start, in the form that is exact at both ends. */
-export const lerp = new Elementwise("lerp", 3, (a, b, w) =>
-  select(k.lt(k.abs(w), 0.5), k.add(a, k.mul(w, k.sub(b, a))), k.sub(b, k.mul(k.sub(b, a), k.sub(1, w)))), {
-  gradient: (g, [a, b, w]) => [k.mul(g, k.sub(1, w as Expr)), k.mul(g, w as Expr), k.mul(g, k.sub(b as Expr, a as Expr))],
+export const lerp = new Elementwise(
+  "lerp",
+  3,
+  (a, b, w) => select(k.lt(k.abs(w), 0.5), k.add(a, k.mul(w, k.sub(b, a))), k.sub(b, k.mul(k.sub(b, a), k.sub(1, w)))),
+  {
+    gradient: (g, [a, b, w]) => [
+      k.mul(g, k.sub(1, w as Expr)),
+      k.mul(g, w as Expr),
+      k.mul(g, k.sub(b as Expr, a as Expr)),
+    ],
+  },
+);
+export const addcmul = new Elementwise("addcmul", 4, (x, a, b, value) => k.add(x, k.mul(k.mul(a, b), value)), {
+  settings: 1,
 });
-export const addcmul = new Elementwise("addcmul", 4, (x, a, b, value) => k.add(x, k.mul(k.mul(a, b), value)), { settings: 1 });
-export const addcdiv = new Elementwise("addcdiv", 4, (x, a, b, value) => k.add(x, k.mul(k.div(a, b), value)), { settings: 1 });
+export const addcdiv = new Elementwise("addcdiv", 4, (x, a, b, value) => k.add(x, k.mul(k.div(a, b), value)), {
+  settings: 1,
+});
 
 // Powers, exponentials, logarithms
 export const sqrt = new Elementwise("sqrt", 1, (x) => k.sqrt(x), floats);
@@ -89,8 +107,14 @@ export const expm1 = new Elementwise("expm1", 1, (x) => k.expm1(x), floats);
 export const log = new Elementwise("log", 1, (x) => k.log(x), floats);
 export const log1p = new Elementwise("log1p", 1, (x) => k.log1p(x), floats);
 const logBase = (base: number) => (x: Expr) => k.cast(k.div(k.log(k.cast(x, "f64")), Math.log(base)), x.type);
-export const log2 = new Elementwise("log2", 1, logBase(2), { ...floats, gradient: (g, [x]) => [k.div(g, k.mul(x as Expr, Math.LN2))] });
-export const log10 = new Elementwise("log10", 1, logBase(10), { ...floats, gradient: (g, [x]) => [k.div(g, k.mul(x as Expr, Math.LN10))] });
+export const log2 = new Elementwise("log2", 1, logBase(2), {
+  ...floats,
+  gradient: (g, [x]) => [k.div(g, k.mul(x as Expr, Math.LN2))],
+});
+export const log10 = new Elementwise("log10", 1, logBase(10), {
+  ...floats,
+  gradient: (g, [x]) => [k.div(g, k.mul(x as Expr, Math.LN10))],
+});
 
 // Trigonometry
 export const sin = new Elementwise("sin", 1, (x) => k.sin(x), floats);
@@ -129,8 +153,18 @@ const bounded = (within: (x: Expr, b: Expr) => Expr) => ({
     select(within(x as Expr, b as Expr), 0, g),
   ],
 });
-export const clampMin = new Elementwise("clamp", 2, (x, lo) => k.max(x, lo), bounded((x, b) => k.ge(x, b)));
-export const clampMax = new Elementwise("clamp", 2, (x, hi) => k.min(x, hi), bounded((x, b) => k.le(x, b)));
+export const clampMin = new Elementwise(
+  "clamp",
+  2,
+  (x, lo) => k.max(x, lo),
+  bounded((x, b) => k.ge(x, b)),
+);
+export const clampMax = new Elementwise(
+  "clamp",
+  2,
+  (x, hi) => k.min(x, hi),
+  bounded((x, b) => k.le(x, b)),
+);
 export const maximum = new Elementwise("maximum", 2, (x, y) => (x.type === "bool" ? k.or(x, y) : k.max(x, y)));
 export const minimum = new Elementwise("minimum", 2, (x, y) => (x.type === "bool" ? k.and(x, y) : k.min(x, y)));
 
@@ -144,9 +178,24 @@ export const lt = new Elementwise("lt", 2, asNumber(k.lt), compare);
 export const le = new Elementwise("le", 2, asNumber(k.le), compare);
 export const gt = new Elementwise("gt", 2, asNumber(k.gt), compare);
 export const ge = new Elementwise("ge", 2, asNumber(k.ge), compare);
-export const isnan = new Elementwise("isnan", 1, (x) => (k.isFloat(x.type) ? k.isNaN(x) : k.ne(k.cast(x, "i32"), k.cast(x, "i32"))), compare);
-export const isinf = new Elementwise("isinf", 1, (x) => (k.isFloat(x.type) ? k.eq(k.abs(x), Number.POSITIVE_INFINITY) : k.ne(k.cast(x, "i32"), k.cast(x, "i32"))), compare);
-export const isfinite = new Elementwise("isfinite", 1, (x) => (k.isFloat(x.type) ? k.lt(k.abs(x), Number.POSITIVE_INFINITY) : k.eq(k.cast(x, "i32"), k.cast(x, "i32"))), compare);
+export const isnan = new Elementwise(
+  "isnan",
+  1,
+  (x) => (k.isFloat(x.type) ? k.isNaN(x) : k.ne(k.cast(x, "i32"), k.cast(x, "i32"))),
+  compare,
+);
+export const isinf = new Elementwise(
+  "isinf",
+  1,
+  (x) => (k.isFloat(x.type) ? k.eq(k.abs(x), Number.POSITIVE_INFINITY) : k.ne(k.cast(x, "i32"), k.cast(x, "i32"))),
+  compare,
+);
+export const isfinite = new Elementwise(
+  "isfinite",
+  1,
+  (x) => (k.isFloat(x.type) ? k.lt(k.abs(x), Number.POSITIVE_INFINITY) : k.eq(k.cast(x, "i32"), k.cast(x, "i32"))),
+  compare,
+);
 const logical = { kind: "logical" } as const;
 export const logicalAnd = new Elementwise("logicalAnd", 2, (x, y) => k.and(x, y), logical);
 export const logicalOr = new Elementwise("logicalOr", 2, (x, y) => k.or(x, y), logical);
@@ -177,10 +226,15 @@ export const gelu = new Elementwise("gelu", 1, (x) => k.mul(k.mul(x, 0.5), k.add
     return [k.mul(g, k.add(cdf, k.mul(x, pdf)))];
   },
 });
-export const geluTanh = new Elementwise("gelu", 1, (x) => {
-  const inner = k.mul(k.add(x, k.mul(k.mul(k.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI));
-  return k.mul(k.mul(x, 0.5), k.add(k.tanh(inner), 1));
-}, floats);
+export const geluTanh = new Elementwise(
+  "gelu",
+  1,
+  (x) => {
+    const inner = k.mul(k.add(x, k.mul(k.mul(k.square(x), x), 0.044715)), Math.sqrt(2 / Math.PI));
+    return k.mul(k.mul(x, 0.5), k.add(k.tanh(inner), 1));
+  },
+  floats,
+);
 export const silu = new Elementwise("silu", 1, (x) => k.mul(x, k.sigmoid(x)), {
   ...floats,
   gradient: (g, [x0]) => {
@@ -194,15 +248,19 @@ export const elu = new Elementwise("elu", 2, (x, alpha) => select(k.gt(x, 0), x,
   gradient: (g, [x, alpha]) => [select(k.gt(x as Expr, 0), g, k.mul(g, k.mul(k.exp(x as Expr), alpha as Expr)))],
 });
 /** log(1 + e^(βx))/β, the identity beyond the threshold. */
-export const softplus = new Elementwise("softplus", 3, (x, beta, threshold) =>
-  select(k.gt(k.mul(x, beta), threshold), x, k.div(k.log1p(k.exp(k.mul(x, beta))), beta)), {
-  ...floats,
-  settings: 2,
-  gradient: (g, [x, beta, threshold]) => {
-    const z = k.mul(x as Expr, beta as Expr);
-    return [select(k.gt(z, threshold as Expr), g, k.mul(g, k.sigmoid(z)))];
+export const softplus = new Elementwise(
+  "softplus",
+  3,
+  (x, beta, threshold) => select(k.gt(k.mul(x, beta), threshold), x, k.div(k.log1p(k.exp(k.mul(x, beta))), beta)),
+  {
+    ...floats,
+    settings: 2,
+    gradient: (g, [x, beta, threshold]) => {
+      const z = k.mul(x as Expr, beta as Expr);
+      return [select(k.gt(z, threshold as Expr), g, k.mul(g, k.sigmoid(z)))];
+    },
   },
-});
+);
 export const logsigmoid = new Elementwise("logsigmoid", 1, (x) => k.sub(k.min(x, 0), k.log1p(k.exp(k.neg(k.abs(x))))), {
   ...floats,
   gradient: (g, [x]) => [k.mul(g, k.sigmoid(k.neg(x as Expr)))],

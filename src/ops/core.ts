@@ -8,7 +8,15 @@ import { Buffer, type Engine, type Executable } from "../device/engine.js";
 import { DeviceError } from "../errors.js";
 import { expand, expandLoads, toBfloat16, toFloat16 } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
-import { type Expr, type LoopKernel, type Step, type Store, topological, type ValueType, valueTypeOf } from "../kernel/ir.js";
+import {
+  type Expr,
+  type LoopKernel,
+  type Step,
+  type Store,
+  topological,
+  type ValueType,
+  valueTypeOf,
+} from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { codeOf, type DType, itemBytes } from "./dtype.js";
 import { broadcastStrides, contiguousStrides, numelOf, type Shape } from "./shape.js";
@@ -49,7 +57,9 @@ export function deviceOf(op: string, tensors: readonly (Tensor | number)[]): Dev
     if (typeof t !== "object") continue;
     if (found === null) found = t.device;
     else if (found !== t.device) {
-      throw new DeviceError(`${op}: tensors on two devices, ${found} (${found.engine.name}) and ${t.device} (${t.device.engine.name})`);
+      throw new DeviceError(
+        `${op}: tensors on two devices, ${found} (${found.engine.name}) and ${t.device} (${t.device.engine.name})`,
+      );
     }
   }
   if (found === null) throw new DeviceError(`${op}: no tensor among the operands`);
@@ -201,10 +211,15 @@ export class LoopFamily {
     return this.cache;
   }
 
-  private launch(executable: Executable, operands: readonly Tensor[], count: number, units: number, work: number): void {
+  private launch(
+    executable: Executable,
+    operands: readonly Tensor[],
+    count: number,
+    units: number,
+    work: number,
+  ): void {
     const n = operands.length;
-    const buffers = (scratchBuffers[n] ??= new Array<Buffer>(n));
-    const offsets = (scratchOffsets[n] ??= new Array<number>(n).fill(0));
+    const { buffers, offsets } = scratch(n);
     for (let i = 0; i < n; i++) {
       const t = operands[i] as Tensor;
       buffers[i] = t.buffer;
@@ -225,7 +240,16 @@ export class LoopFamily {
     key: number | string,
   ): Executable {
     const engine = this.engine as Engine;
-    const executable = engine.compile(this.kernel(operands.map((t) => t.dtype), inputs, steps, outer, inner, vector));
+    const executable = engine.compile(
+      this.kernel(
+        operands.map((t) => t.dtype),
+        inputs,
+        steps,
+        outer,
+        inner,
+        vector,
+      ),
+    );
     this.cache.set(key, executable);
     return executable;
   }
@@ -273,8 +297,17 @@ export class LoopFamily {
 
 class Nobody extends Buffer {}
 const nobody = new Nobody(0);
-const scratchBuffers: Buffer[][] = [];
-const scratchOffsets: number[][] = [];
+/** Lists for the operands of a launch, one pair a length, so that launches allocate none. */
+const lists: { buffers: Buffer[]; offsets: number[] }[] = [];
+function scratch(n: number): { buffers: Buffer[]; offsets: number[] } {
+  while (lists.length <= n) {
+    lists.push({
+      buffers: new Array<Buffer>(lists.length).fill(nobody),
+      offsets: new Array<number>(lists.length).fill(0),
+    });
+  }
+  return lists[n] as { buffers: Buffer[]; offsets: number[] };
+}
 const params = new Float64Array(2048);
 
 /** Merges axes that every operand walks as one, and drops axes of size 1. */
@@ -287,7 +320,8 @@ function simplify(outer: Shape, inner: Shape, views: readonly Shape[]): Plan {
       const n = sizes[a] as number;
       if (n === 1) continue;
       const top = out.length - 1;
-      const joins = top >= 0 && views.every((v, i) => (strides[i] as number[])[start + top] === n * (v[base + a] as number));
+      const joins =
+        top >= 0 && views.every((v, i) => (strides[i] as number[])[start + top] === n * (v[base + a] as number));
       if (joins) {
         out[top] = (out[top] as number) * n;
         views.forEach((v, i) => {

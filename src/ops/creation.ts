@@ -10,7 +10,15 @@ import { fill } from "./view.js";
 
 export type NestedArray = number | boolean | bigint | readonly NestedArray[];
 export type TypedArray =
-  | Float32Array | Float64Array | Int32Array | Int16Array | Int8Array | Uint8Array | Uint8ClampedArray | Uint16Array | BigInt64Array;
+  | Float32Array
+  | Float64Array
+  | Int32Array
+  | Int16Array
+  | Int8Array
+  | Uint8Array
+  | Uint8ClampedArray
+  | Uint16Array
+  | BigInt64Array;
 
 export interface TensorOptions {
   dtype?: DType;
@@ -41,7 +49,10 @@ export const zeros = (shape: Shape, o?: TensorOptions): Tensor => full(shape, 0,
 export const ones = (shape: Shape, o?: TensorOptions): Tensor => full(shape, 1, o);
 
 const rangeFamily = new LoopFamily(
-  { name: "arange", build: (_l, s) => [{ value: k.add(s(0), k.mul(k.cast(k.index(0), "f64"), s(1))), per: "element" }] },
+  {
+    name: "arange",
+    build: (_l, s) => [{ value: k.add(s(0), k.mul(k.cast(k.index(0), "f64"), s(1))), per: "element" }],
+  },
   ["f64", "f64"],
   true,
 );
@@ -52,7 +63,12 @@ function ramp(n: number, start: number, step: number, dtype: DType, device: Devi
 }
 
 /** start, start + step, … below end. Integers where all three are whole, as in PyTorch (int32 here). */
-export function arange(start: number, end?: number | TensorOptions | null, step?: number | TensorOptions, o?: TensorOptions): Tensor {
+export function arange(
+  start: number,
+  end?: number | TensorOptions | null,
+  step?: number | TensorOptions,
+  o?: TensorOptions,
+): Tensor {
   let from = start;
   let to = end;
   let by = step;
@@ -66,7 +82,8 @@ export function arange(start: number, end?: number | TensorOptions | null, step?
     options = by ?? options;
     by = 1;
   }
-  if (by === 0 || !Number.isFinite((to - from) / by)) throw new ValueError(`arange: ${from} to ${to} by ${by} has no end`);
+  if (by === 0 || !Number.isFinite((to - from) / by))
+    throw new ValueError(`arange: ${from} to ${to} by ${by} has no end`);
   const n = Math.max(0, Math.ceil((to - from) / by));
   const whole = Number.isInteger(from) && Number.isInteger(to) && Number.isInteger(by);
   const dtype = options?.dtype ?? (whole ? defaultInteger : getDefaultDType());
@@ -82,7 +99,13 @@ export function linspace(start: number, end: number, n: number, o?: TensorOption
 }
 export const logspace = (start: number, end: number, n: number, base = 10, o?: TensorOptions): Tensor => {
   const exponents = linspace(start, end, n, { ...o, dtype: "float64", requiresGrad: false });
-  return finish(exponents.mul(Math.log(base)).exp().to(o?.dtype ?? getDefaultDType()), o);
+  return finish(
+    exponents
+      .mul(Math.log(base))
+      .exp()
+      .to(o?.dtype ?? getDefaultDType()),
+    o,
+  );
 };
 
 export function eye(n: number, m = n, o?: TensorOptions): Tensor {
@@ -97,8 +120,13 @@ export const positionsLike = (n: number, like: Tensor): Tensor => ramp(n, 0, 1, 
 export const emptyLike = (t: Tensor, o?: TensorOptions): Tensor => empty(t.shape, likeOptions(t, o));
 export const zerosLike = (t: Tensor, o?: TensorOptions): Tensor => zeros(t.shape, likeOptions(t, o));
 export const onesLike = (t: Tensor, o?: TensorOptions): Tensor => ones(t.shape, likeOptions(t, o));
-export const fullLike = (t: Tensor, value: number | boolean, o?: TensorOptions): Tensor => full(t.shape, value, likeOptions(t, o));
-export const likeOptions = (t: Tensor, o?: TensorOptions): TensorOptions => ({ dtype: t.dtype, device: t.device, ...o });
+export const fullLike = (t: Tensor, value: number | boolean, o?: TensorOptions): Tensor =>
+  full(t.shape, value, likeOptions(t, o));
+export const likeOptions = (t: Tensor, o?: TensorOptions): TensorOptions => ({
+  dtype: t.dtype,
+  device: t.device,
+  ...o,
+});
 
 const arrayDType = (a: TypedArray): DType => {
   if (a instanceof Float32Array) return "float32";
@@ -190,10 +218,10 @@ function flatten(data: NestedArray, shape: Shape, depth: number, out: (number | 
     return;
   }
   const scalar = data as number | boolean | bigint;
-  if (depth !== shape.length) throw new ShapeError(`tensor: a number at depth ${depth} where lists go ${shape.length} deep`);
+  if (depth !== shape.length)
+    throw new ShapeError(`tensor: a number at depth ${depth} where lists go ${shape.length} deep`);
   if (typeof scalar !== "number" && typeof scalar !== "boolean" && typeof scalar !== "bigint") {
     throw new DTypeError(`tensor: ${typeof scalar} is not a number, a boolean or a list of them`);
   }
   out.push(scalar);
 }
-

@@ -2,10 +2,10 @@
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
-import { type Generator, randLike } from "./random.js";
+import { positionsLike } from "./creation.js";
 import { isInteger } from "./dtype.js";
 import { indexTensor } from "./indexing.js";
-import { positionsLike } from "./creation.js";
+import { type Generator, randLike } from "./random.js";
 import { cast, unsqueeze } from "./view.js";
 
 /** Zeroes entries with probability p and scales the rest by 1/(1−p), while training. */
@@ -13,7 +13,10 @@ export function dropout(x: Tensor, p = 0.5, training = true, generator?: Generat
   if (!(p >= 0 && p <= 1)) throw new ValueError(`dropout: probability ${p} is not in [0, 1]`);
   if (!training || p === 0) return x;
   if (p === 1) return a.mul.call(x, 0);
-  const keep = a.ge.call(randLike(x.detach(), { dtype: "float32", ...(generator === undefined ? {} : { generator }) }), p);
+  const keep = a.ge.call(
+    randLike(x.detach(), { dtype: "float32", ...(generator === undefined ? {} : { generator }) }),
+    p,
+  );
   return a.mul.call(x, a.div.call(cast(keep, x.dtype), 1 - p));
 }
 
@@ -32,6 +35,7 @@ export function oneHot(labels: Tensor, numClasses = -1): Tensor {
 
 /** Rows of `weight` by number. */
 export function embedding(indices: Tensor, weight: Tensor): Tensor {
-  if (weight.shape.length !== 2) throw new ShapeError(`embedding: the weight has ${weight.shape.length} dimensions; expected 2`);
+  if (weight.shape.length !== 2)
+    throw new ShapeError(`embedding: the weight has ${weight.shape.length} dimensions; expected 2`);
   return indexTensor(weight, [indices]);
 }

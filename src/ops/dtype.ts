@@ -8,7 +8,16 @@ import { bytesOf, type StorageType } from "../kernel/ir.js";
 export type DType = StorageType;
 
 export const dtypes = [
-  "float32", "float64", "int32", "int64", "uint8", "int8", "int16", "bool", "float16", "bfloat16",
+  "float32",
+  "float64",
+  "int32",
+  "int64",
+  "uint8",
+  "int8",
+  "int16",
+  "bool",
+  "float16",
+  "bfloat16",
 ] as const satisfies readonly DType[];
 
 /** A small number for each dtype, for cache keys. */
@@ -21,7 +30,16 @@ export const isFloating = (d: DType): boolean =>
 export const isInteger = (d: DType): boolean => !isFloating(d) && d !== "bool";
 
 const rank: Record<DType, number> = {
-  bool: 0, uint8: 1, int8: 1, int16: 2, int32: 3, int64: 4, float16: 5, bfloat16: 5, float32: 6, float64: 7,
+  bool: 0,
+  uint8: 1,
+  int8: 1,
+  int16: 2,
+  int32: 3,
+  int64: 4,
+  float16: 5,
+  bfloat16: 5,
+  float32: 6,
+  float64: 7,
 };
 
 /** The dtype two tensors meet in. https://pytorch.org/docs/stable/generated/torch.promote_types.html */
@@ -38,7 +56,8 @@ let defaultFloat: "float32" | "float64" = "float32";
 
 /** The dtype of new floating tensors. https://pytorch.org/docs/stable/generated/torch.set_default_dtype.html */
 export function setDefaultDType(d: "float32" | "float64"): void {
-  if (d !== "float32" && d !== "float64") throw new DTypeError(`setDefaultDType: ${String(d)} is not float32 or float64`);
+  if (d !== "float32" && d !== "float64")
+    throw new DTypeError(`setDefaultDType: ${String(d)} is not float32 or float64`);
   defaultFloat = d;
 }
 export const getDefaultDType = (): "float32" | "float64" => defaultFloat;

@@ -149,9 +149,14 @@ export class Elementwise {
       else if (shape !== t.shape) shape = broadcast(this.name, shape, t.shape);
     }
     const to = shape as Shape;
-    if (target !== null && (to.length > target.shape.length || broadcast(this.name, to, target.shape) !== target.shape)) {
+    if (
+      target !== null &&
+      (to.length > target.shape.length || broadcast(this.name, to, target.shape) !== target.shape)
+    ) {
       if (!sizesEqual(broadcast(this.name, to, target.shape), target.shape)) {
-        throw new ShapeError(`${this.name}_: the result has shape ${show(to)}, which does not fit ${show(target.shape)}`);
+        throw new ShapeError(
+          `${this.name}_: the result has shape ${show(to)}, which does not fit ${show(target.shape)}`,
+        );
       }
     }
     const full = target?.shape ?? to;
@@ -214,15 +219,21 @@ export class Elementwise {
     saved.push(keep[inputs.length] === true ? out : null);
     const numbers = inputs.map((t) => (typeof t === "number" ? t : 0));
     const metas = inputs.map((t) => (typeof t === "object" ? { shape: t.shape, dtype: t.dtype } : null));
-    record(this.name, inputs.map((t) => (typeof t === "object" ? t : null)), [out], saved, ([g], node) =>
-      gradients.map((gradient, i) => {
-        const meta = metas[i];
-        if (gradient === null || meta === null || meta === undefined || g === null || g === undefined) return null;
-        const args: Operand[] = [g];
-        for (const slot of gradient.needs) args.push(saved[slot] === null ? (numbers[slot] as number) : node.input(slot));
-        if (gradient.op === null) return sumTo(g.dtype === meta.dtype ? g : g.to(meta.dtype), meta.shape);
-        return sumTo(gradient.op.apply(args, compute, meta.dtype), meta.shape);
-      }),
+    record(
+      this.name,
+      inputs.map((t) => (typeof t === "object" ? t : null)),
+      [out],
+      saved,
+      ([g], node) =>
+        gradients.map((gradient, i) => {
+          const meta = metas[i];
+          if (gradient === null || meta === null || meta === undefined || g === null || g === undefined) return null;
+          const args: Operand[] = [g];
+          for (const slot of gradient.needs)
+            args.push(saved[slot] === null ? (numbers[slot] as number) : node.input(slot));
+          if (gradient.op === null) return sumTo(g.dtype === meta.dtype ? g : g.to(meta.dtype), meta.shape);
+          return sumTo(gradient.op.apply(args, compute, meta.dtype), meta.shape);
+        }),
     );
   }
 
@@ -241,13 +252,20 @@ export class Elementwise {
     if (typeof written === "function") e = written(g, args, k.load(outSlot, type))[i] ?? null;
     else {
       const derived = derive([out], [g], [i])[0] ?? null;
-      const cheap = out.op === "load" || out.op === "const" || (out.args.length > 0 && out.args.every((a) => a.op === "load") && arithmetic.has(out.op));
+      const cheap =
+        out.op === "load" ||
+        out.op === "const" ||
+        (out.args.length > 0 && out.args.every((a) => a.op === "load") && arithmetic.has(out.op));
       e = derived === null || cheap ? derived : rewrite(derived, (n) => (n === out ? k.load(outSlot, type) : n));
     }
     let result: Gradient | null = null;
     if (e === g) result = { op: null, needs: [] };
     else if (e !== null) {
-      const used = new Set(topological([e]).filter((n) => n.op === "load").map((n) => n.slot));
+      const used = new Set(
+        topological([e])
+          .filter((n) => n.op === "load")
+          .map((n) => n.slot),
+      );
       const needs = [...used].filter((s) => s !== gSlot).sort((a, b) => a - b);
       const place = new Map<number, number>([[gSlot, 0], ...needs.map((s, j): [number, number] => [s, j + 1])]);
       const found = e;

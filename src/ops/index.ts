@@ -1,4 +1,6 @@
 /** Every operation of the library, by family. */
+
+export * from "./activations.js";
 export * as elementwise from "./arithmetic.js";
 export * from "./creation.js";
 export * from "./dropout.js";
@@ -13,4 +15,3 @@ export * from "./reduce.js";
 export * from "./shape.js";
 export * from "./sort.js";
 export * from "./view.js";
-export * from "./activations.js";

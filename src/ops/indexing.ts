@@ -43,7 +43,14 @@ function take(x: Tensor, p: Tensor, q: Tensor): Tensor {
   const flat = contiguous(x.detach());
   const out = emptyTensor(shape, x.dtype, x.device);
   if (out.numel() > 0) {
-    takeFamily.run([flat, p, q, out], 3, shape, [], [shape.map(() => 0), viewAt(p, shape), viewAt(q, shape), out.strides], []);
+    takeFamily.run(
+      [flat, p, q, out],
+      3,
+      shape,
+      [],
+      [shape.map(() => 0), viewAt(p, shape), viewAt(q, shape), out.strides],
+      [],
+    );
   }
   if (records([x]) && isFloating(x.dtype)) {
     const whole = x.shape;
@@ -73,7 +80,14 @@ function put(x: Tensor, v: Tensor, p: Tensor, q: Tensor, accumulate: boolean): v
   }
   const value = cast(expand(v.detach(), shape), x.dtype);
   const zero = shape.map(() => 0);
-  (accumulate ? putAdd : putSet).run([value, p, q, x], 3, shape, [], [value.strides, viewAt(p, shape), viewAt(q, shape), zero], []);
+  (accumulate ? putAdd : putSet).run(
+    [value, p, q, x],
+    3,
+    shape,
+    [],
+    [value.strides, viewAt(p, shape), viewAt(q, shape), zero],
+    [],
+  );
 }
 
 /** Indices checked to lie in −n … n−1, and made 0 … n−1. */
@@ -95,10 +109,19 @@ function offsetsOf(shape: Shape, strides: Shape, like: Tensor, only: (d: number)
   for (let d = 0; d < shape.length; d++) {
     const n = shape[d] as number;
     if (!only(d) || n === 1) continue;
-    const along = reshape(a.mul.call(positionsLike(n, like), strides[d] as number), shape.map((_, i) => (i === d ? n : 1)));
+    const along = reshape(
+      a.mul.call(positionsLike(n, like), strides[d] as number),
+      shape.map((_, i) => (i === d ? n : 1)),
+    );
     total = total === null ? along : a.add.call(total, along);
   }
-  return total ?? reshape(positionsLike(1, like), shape.map(() => 1));
+  return (
+    total ??
+    reshape(
+      positionsLike(1, like),
+      shape.map(() => 1),
+    )
+  );
 }
 
 const stridesOf = (shape: Shape): number[] => {
@@ -124,8 +147,24 @@ function alongDim(op: string, x: Tensor, dim: number, index: Tensor): [Tensor, T
   return [a.mul.call(i, strides[d] as number), offsetsOf(index.shape, strides, x, (e) => e !== d)];
 }
 
-function scattered(op: string, x: Tensor, dim: number, index: Tensor, source: Tensor | number, accumulate: boolean): Tensor {
-  const src = typeof source === "number" ? expand(reshape(cast(positionsLike(1, x), x.dtype).mul(0).add(source).to(x.dtype), index.shape.map(() => 1)), index.shape) : source;
+function scattered(
+  op: string,
+  x: Tensor,
+  dim: number,
+  index: Tensor,
+  source: Tensor | number,
+  accumulate: boolean,
+): Tensor {
+  const src =
+    typeof source === "number"
+      ? expand(
+          reshape(
+            cast(positionsLike(1, x), x.dtype).mul(0).add(source).to(x.dtype),
+            index.shape.map(() => 1),
+          ),
+          index.shape,
+        )
+      : source;
   if (src.dtype !== x.dtype) throw new DTypeError(`${op}: the source is ${src.dtype} and the target ${x.dtype}`);
   const [p, q] = alongDim(op, x, dim, index);
   const part = src.shape.some((n, i) => n !== index.shape[i])
@@ -157,7 +196,8 @@ export const scatterAdd = (x: Tensor, dim: number, index: Tensor, source: Tensor
 /** Rows (or another dimension's slices) by number. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const d = wrapDim("indexSelect", dim, x.shape.length);
-  if (index.shape.length > 1) throw new ShapeError(`indexSelect: the index has shape ${show(index.shape)}; expected one dimension`);
+  if (index.shape.length > 1)
+    throw new ShapeError(`indexSelect: the index has shape ${show(index.shape)}; expected one dimension`);
   const items: Index[] = x.shape.map((_, i) => (i === d ? reshape(index, [index.numel()]) : ":"));
   return indexTensor(x, items);
 }
@@ -165,7 +205,14 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 /** Elements of the flattened tensor. */
 export function takeFlat(x: Tensor, index: Tensor): Tensor {
   const i = checkedIndices("take", index, x.numel());
-  return take(x, i, reshape(positionsLike(1, x), i.shape.map(() => 1)));
+  return take(
+    x,
+    i,
+    reshape(
+      positionsLike(1, x),
+      i.shape.map(() => 1),
+    ),
+  );
 }
 
 /**
@@ -197,7 +244,8 @@ export function nonzero(x: Tensor): Tensor {
   const strides = stridesOf(x.shape);
   for (let i = 0; i < bytes.length; i++) {
     if (bytes[i] === 0) continue;
-    for (let d = 0; d < x.shape.length; d++) found.push(Math.floor(i / (strides[d] as number)) % (x.shape[d] as number));
+    for (let d = 0; d < x.shape.length; d++)
+      found.push(Math.floor(i / (strides[d] as number)) % (x.shape[d] as number));
   }
   const columns = Math.max(1, x.shape.length);
   if (x.shape.length === 0) return reshape(listToTensor([], x), [bytes[0] === 0 ? 0 : 1, 0]);
@@ -208,7 +256,9 @@ export function nonzero(x: Tensor): Tensor {
 function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Tensor | null)[] } {
   const consumed = items.reduce<number>((n, i) => {
     if (i === null || i === "...") return n;
-    return n + (isTensor(i) && i.dtype === "bool" ? i.shape.length : Array.isArray(i) && typeof i[0] === "boolean" ? 1 : 1);
+    return (
+      n + (isTensor(i) && i.dtype === "bool" ? i.shape.length : Array.isArray(i) && typeof i[0] === "boolean" ? 1 : 1)
+    );
   }, 0);
   if (consumed > x.shape.length) {
     throw new IndexError(`index: ${consumed} indices for ${x.shape.length} dimensions of ${show(x.shape)}`);
@@ -282,7 +332,12 @@ function pickOffsets(shape: Shape, picks: readonly (Tensor | null)[], like: Tens
     p = p === null ? t : a.add.call(p, t);
   }
   const after = rest.length - before;
-  const q0 = offsetsOf(rest.map((i) => shape[i] as number), rest.map((i) => strides[i] as number), like, () => true);
+  const q0 = offsetsOf(
+    rest.map((i) => shape[i] as number),
+    rest.map((i) => strides[i] as number),
+    like,
+    () => true,
+  );
   const sizes = rest.map((i) => shape[i] as number);
   const q1 = expand(q0, sizes);
   const wide = [...sizes.slice(0, before), ...joint.map(() => 1), ...sizes.slice(before)];
@@ -349,5 +404,10 @@ export const scalarLike = (value: number, like: Tensor): Tensor => {
 
 setReduceHelpers(positionsLike, (g, indices, shape, d) => {
   const strides = stridesOf(shape);
-  return putNew(g, shape, a.mul.call(indices, strides[d] as number), offsetsOf(indices.shape, strides, g, (e) => e !== d));
+  return putNew(
+    g,
+    shape,
+    a.mul.call(indices, strides[d] as number),
+    offsetsOf(indices.shape, strides, g, (e) => e !== d),
+  );
 });

@@ -13,7 +13,7 @@ import { gather } from "./indexing.js";
 import { logSoftmax } from "./norms.js";
 import { mean as meanOf, sum as sumOf, sumTo } from "./reduce.js";
 import { Rows } from "./rows.js";
-import { broadcast, numelOf, sameShape, type Shape, show } from "./shape.js";
+import { broadcast, numelOf, type Shape, sameShape, show } from "./shape.js";
 import { cast, reshape, unsqueeze } from "./view.js";
 
 export type Reduction = "mean" | "sum" | "none";
@@ -40,9 +40,12 @@ class FoldedLoss {
       kind: "float",
       ...(written === null ? {} : { gradient: (g, args) => written(g, args) }),
     });
-    this.rows = new Rows(name, arity, (args, [scale]) => [
-      { per: "row", value: k.mul(k.reduce("sum", expression(...args)), scale as Expr) },
-    ], ["f32"]);
+    this.rows = new Rows(
+      name,
+      arity,
+      (args, [scale]) => [{ per: "row", value: k.mul(k.reduce("sum", expression(...args)), scale as Expr) }],
+      ["f32"],
+    );
   }
 
   call(inputs: readonly Tensor[], reduction: Reduction): Tensor {
@@ -85,14 +88,16 @@ class FoldedLoss {
     if (known !== undefined) return known;
     const args = Array.from({ length: this.arity }, (_, j) => k.load(j + 2, type));
     const g = k.mul(k.load(0, type), k.load(1, type));
-    const e = this.written === null
-      ? derive([this.expression(...args)], [g], [i + 2])[0] ?? null
-      : this.written(g, args)[i] ?? null;
-    const op = e === null
-      ? null
-      : new Elementwise(`${this.name}Backward`, this.arity + 2, (...actual) =>
-          rewrite(e, (n) => (n.op === "load" ? (actual[n.slot] as Expr) : n)),
-        );
+    const e =
+      this.written === null
+        ? (derive([this.expression(...args)], [g], [i + 2])[0] ?? null)
+        : (this.written(g, args)[i] ?? null);
+    const op =
+      e === null
+        ? null
+        : new Elementwise(`${this.name}Backward`, this.arity + 2, (...actual) =>
+            rewrite(e, (n) => (n.op === "load" ? (actual[n.slot] as Expr) : n)),
+          );
     this.gradients.set(key, op);
     return op;
   }
@@ -103,10 +108,15 @@ const sameSize = (op: string, x: Tensor, t: Tensor): void => {
   if (!isFloating(x.dtype)) throw new DTypeError(`${op}: the input is ${x.dtype}; expected a floating dtype`);
 };
 
-const mse = new FoldedLoss("mseLoss", 2, (x, t) => k.square(k.sub(x, t)), (g, [x, t]) => {
-  const d = k.mul(k.mul(g, 2), k.sub(x as Expr, t as Expr));
-  return [d, k.neg(d)];
-});
+const mse = new FoldedLoss(
+  "mseLoss",
+  2,
+  (x, t) => k.square(k.sub(x, t)),
+  (g, [x, t]) => {
+    const d = k.mul(k.mul(g, 2), k.sub(x as Expr, t as Expr));
+    return [d, k.neg(d)];
+  },
+);
 export function mseLoss(x: Tensor, t: Tensor, reduction: Reduction = "mean"): Tensor {
   sameSize("mseLoss", x, t);
   return mse.call([x, t], reduction);
@@ -148,23 +158,34 @@ const bce = new FoldedLoss(
 /** −(t·log x + (1−t)·log(1−x)) */
 export function bceLoss(x: Tensor, t: Tensor, weight: Tensor | null = null, reduction: Reduction = "mean"): Tensor {
   if (x.shape.length !== t.shape.length || x.shape.some((n, i) => n !== t.shape[i])) {
-    throw new ShapeError(`bceLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`);
+    throw new ShapeError(
+      `bceLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`,
+    );
   }
   sameSize("bceLoss", x, t);
   if (x.device.engine.host && outsideUnit(x)) {
-    throw new ValueError("bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss");
+    throw new ValueError(
+      "bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss",
+    );
   }
   if (weight === null) return bce.call([x, t], reduction);
   return fold(bce.call([x, t], "none").mul(weight), reduction);
 }
 /** One fold tells whether any entry lies outside [0, 1]; NaN counts as outside. */
 const outsideRows = new Rows("outsideUnit", 1, (args) => [
-  { per: "row", value: k.reduce("max", k.cast(k.not(k.and(k.ge(args[0] as Expr, 0), k.le(args[0] as Expr, 1))), "i32")) },
+  {
+    per: "row",
+    value: k.reduce("max", k.cast(k.not(k.and(k.ge(args[0] as Expr, 0), k.le(args[0] as Expr, 1))), "i32")),
+  },
 ]);
 function outsideUnit(x: Tensor): boolean {
   if (x.numel() === 0) return false;
   const flag = outsideRows.call({
-    inputs: [x.detach()], shape: x.shape, dims: x.shape.map((_, i) => i), compute: x.dtype, outputs: ["int32"],
+    inputs: [x.detach()],
+    shape: x.shape,
+    dims: x.shape.map((_, i) => i),
+    compute: x.dtype,
+    outputs: ["int32"],
   })[0] as Tensor;
   return flag.item() > 0;
 }
@@ -195,9 +216,16 @@ export interface BCEWithLogitsOptions {
   weight?: Tensor | null;
   posWeight?: Tensor | null;
 }
-export function bceWithLogitsLoss(x: Tensor, t: Tensor, o: BCEWithLogitsOptions = {}, reduction: Reduction = "mean"): Tensor {
+export function bceWithLogitsLoss(
+  x: Tensor,
+  t: Tensor,
+  o: BCEWithLogitsOptions = {},
+  reduction: Reduction = "mean",
+): Tensor {
   if (x.shape.length !== t.shape.length || x.shape.some((n, i) => n !== t.shape[i])) {
-    throw new ShapeError(`bceWithLogitsLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`);
+    throw new ShapeError(
+      `bceWithLogitsLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`,
+    );
   }
   sameSize("bceWithLogitsLoss", x, t);
   checkReduction("bceWithLogitsLoss", reduction);
@@ -208,7 +236,11 @@ export function bceWithLogitsLoss(x: Tensor, t: Tensor, o: BCEWithLogitsOptions 
 
 /** −weight[t]·logp[t] for class targets t; the mean divides by the weights that counted. */
 export function nllLoss(
-  logp: Tensor, target: Tensor, weight: Tensor | null = null, ignoreIndex = -100, reduction: Reduction = "mean",
+  logp: Tensor,
+  target: Tensor,
+  weight: Tensor | null = null,
+  ignoreIndex = -100,
+  reduction: Reduction = "mean",
 ): Tensor {
   checkReduction("nllLoss", reduction);
   const dims = logp.shape.length;
@@ -216,7 +248,9 @@ export function nllLoss(
   const classes = dims === 1 ? 0 : 1;
   const expected = logp.shape.filter((_, i) => i !== classes);
   if (target.shape.length !== expected.length || target.shape.some((n, i) => n !== expected[i])) {
-    throw new ShapeError(`nllLoss: input ${show(logp.shape)} needs a target of shape ${show(expected)}, not ${show(target.shape)}`);
+    throw new ShapeError(
+      `nllLoss: input ${show(logp.shape)} needs a target of shape ${show(expected)}, not ${show(target.shape)}`,
+    );
   }
   if (!isInteger(target.dtype)) throw new DTypeError(`nllLoss: class targets are integers, not ${target.dtype}`);
   const t = cast(target.detach(), "int32");
@@ -237,10 +271,16 @@ export interface CrossEntropyOptions {
   labelSmoothing?: number;
 }
 /** logSoftmax, then nllLoss for class targets or −Σ t·logp for probabilities. */
-export function crossEntropy(x: Tensor, target: Tensor, o: CrossEntropyOptions = {}, reduction: Reduction = "mean"): Tensor {
+export function crossEntropy(
+  x: Tensor,
+  target: Tensor,
+  o: CrossEntropyOptions = {},
+  reduction: Reduction = "mean",
+): Tensor {
   checkReduction("crossEntropy", reduction);
   const smoothing = o.labelSmoothing ?? 0;
-  if (!(smoothing >= 0 && smoothing <= 1)) throw new ValueError(`crossEntropy: labelSmoothing ${smoothing} is not in [0, 1]`);
+  if (!(smoothing >= 0 && smoothing <= 1))
+    throw new ValueError(`crossEntropy: labelSmoothing ${smoothing} is not in [0, 1]`);
   const weight = o.weight ?? null;
   const classes = x.shape.length === 1 ? 0 : 1;
   if (x.shape.length === 0) throw new ShapeError("crossEntropy: the input needs a dimension of classes");
@@ -248,7 +288,9 @@ export function crossEntropy(x: Tensor, target: Tensor, o: CrossEntropyOptions =
   const logp = logSoftmax(x, classes);
   if (isFloating(target.dtype)) {
     if (target.shape.length !== x.shape.length || target.shape.some((n, i) => n !== x.shape[i])) {
-      throw new ShapeError(`crossEntropy: probabilities ${show(target.shape)} must have the input's shape ${show(x.shape)}`);
+      throw new ShapeError(
+        `crossEntropy: probabilities ${show(target.shape)} must have the input's shape ${show(x.shape)}`,
+      );
     }
     const smooth = smoothing === 0 ? target : target.mul(1 - smoothing).add(smoothing / C);
     let terms = a.mul.call(logp, smooth);
@@ -262,13 +304,21 @@ export function crossEntropy(x: Tensor, target: Tensor, o: CrossEntropyOptions =
   const hard = nllLoss(logp, target, weight, ignoreIndex, reduction);
   if (smoothing === 0) return hard;
   const counted = cast(a.ne.call(target.detach(), ignoreIndex), x.dtype);
-  const perClass = weight === null ? logp : a.mul.call(logp, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
+  const perClass =
+    weight === null ? logp : a.mul.call(logp, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
   const smoothLosses = a.mul.call(a.neg.call(sumOf(perClass, classes)), counted);
   let soft = smoothLosses;
   if (reduction === "sum") soft = sumOf(smoothLosses);
   else if (reduction === "mean") {
-    const safe = a.whereSelect.call(target.detach(), a.mul.call(target.detach(), 0), a.ne.call(target.detach(), ignoreIndex));
-    const norm = weight === null ? sumOf(counted) : sumOf(a.mul.call(counted, reshape(gather(weight, 0, reshape(safe, [-1])), counted.shape)));
+    const safe = a.whereSelect.call(
+      target.detach(),
+      a.mul.call(target.detach(), 0),
+      a.ne.call(target.detach(), ignoreIndex),
+    );
+    const norm =
+      weight === null
+        ? sumOf(counted)
+        : sumOf(a.mul.call(counted, reshape(gather(weight, 0, reshape(safe, [-1])), counted.shape)));
     soft = a.div.call(sumOf(smoothLosses), norm);
   }
   return a.add.call(a.mul.call(hard, 1 - smoothing), a.mul.call(soft, smoothing / C));

@@ -48,13 +48,18 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
   }
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
-  const p = [
-    batch, M, N, K, ...a.strides, ...b.strides, M * N, N,
-    bias === null ? 0 : (bias.strides[0] as number),
-  ];
+  const p = [batch, M, N, K, ...a.strides, ...b.strides, M * N, N, bias === null ? 0 : (bias.strides[0] as number)];
   params.set(p);
   const operands = bias === null ? [a, b, out] : [a, b, out, bias];
-  engine.launch(e, operands.map((t) => t.buffer), operands.map((t) => t.offset), params, p.length, batch * M, batch * M * N * K * 2);
+  engine.launch(
+    e,
+    operands.map((t) => t.buffer),
+    operands.map((t) => t.offset),
+    params,
+    p.length,
+    batch * M,
+    batch * M * N * K * 2,
+  );
 }
 
 /**
@@ -81,7 +86,9 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null, to: Shape): Tensor {
 function check(op: string, x: Tensor, y: Tensor): void {
   deviceOf(op, [x, y]);
   if (x.dtype !== y.dtype) {
-    throw new DTypeError(`${op}: dtypes differ: ${x.dtype} and ${y.dtype}; convert one with .to("${promoteTypes(x.dtype, y.dtype)}")`);
+    throw new DTypeError(
+      `${op}: dtypes differ: ${x.dtype} and ${y.dtype}; convert one with .to("${promoteTypes(x.dtype, y.dtype)}")`,
+    );
   }
   if (x.dtype === "bool") throw new DTypeError(`${op}: is not defined on bool`);
 }
@@ -92,12 +99,16 @@ export function matmul(x: Tensor, y: Tensor): Tensor {
   const dx = x.shape.length;
   const dy = y.shape.length;
   if (dx === 0 || dy === 0) {
-    throw new ShapeError(`matmul: both tensors need a dimension: ${show(x.shape)} × ${show(y.shape)}; use mul for scalars`);
+    throw new ShapeError(
+      `matmul: both tensors need a dimension: ${show(x.shape)} × ${show(y.shape)}; use mul for scalars`,
+    );
   }
   const inner = x.shape[dx - 1] as number;
   const other = (dy === 1 ? y.shape[0] : y.shape[dy - 2]) as number;
   if (inner !== other) {
-    throw new ShapeError(`matmul: inner sizes differ: ${show(x.shape)} × ${show(y.shape)}; ${inner} must equal ${other}`);
+    throw new ShapeError(
+      `matmul: inner sizes differ: ${show(x.shape)} × ${show(y.shape)}; ${inner} must equal ${other}`,
+    );
   }
   if (dx === 1 && dy === 1) return reshape(bmm3(reshape(x, [1, 1, inner]), reshape(y, [1, inner, 1])), []);
   if (dx === 1) {
@@ -173,9 +184,12 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   check("linear", x, weight);
   const n = x.shape.length;
   const inputs = weight.shape[weight.shape.length - 1];
-  if (weight.shape.length !== 2) throw new ShapeError(`linear: the weight has shape ${show(weight.shape)}; expected (out, in)`);
+  if (weight.shape.length !== 2)
+    throw new ShapeError(`linear: the weight has shape ${show(weight.shape)}; expected (out, in)`);
   if (n === 0 || x.shape[n - 1] !== inputs) {
-    throw new ShapeError(`linear: input ${show(x.shape)} does not end in ${inputs}, the weight ${show(weight.shape)}'s inputs`);
+    throw new ShapeError(
+      `linear: input ${show(x.shape)} does not end in ${inputs}, the weight ${show(weight.shape)}'s inputs`,
+    );
   }
   const outputs = weight.shape[0] as number;
   if (bias !== null) {
@@ -223,18 +237,39 @@ function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inp
 }
 
 function manyRows(
-  x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, rows: number, inputs: number, outputs: number,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  lead: Shape,
+  rows: number,
+  inputs: number,
+  outputs: number,
 ): Tensor {
-  return product(unsqueeze(flatRows(x, rows, inputs), 0), unsqueeze(transpose(weight, 0, 1), 0), bias, [...lead, outputs]);
+  return product(unsqueeze(flatRows(x, rows, inputs), 0), unsqueeze(transpose(weight, 0, 1), 0), bias, [
+    ...lead,
+    outputs,
+  ]);
 }
 
 const outerFamily = new LoopFamily(
-  { name: "outer", build: (load) => [{ value: k.mul(load(0), load(1)), per: "element" }] }, [],
+  { name: "outer", build: (load) => [{ value: k.mul(load(0), load(1)), per: "element" }] },
+  [],
 );
 /** g (m) and x (n) as vectors of any shape → (m, n). */
 function outerProduct(g: Tensor, x: Tensor, m: number, n: number): Tensor {
   const out = emptyTensor([m, n], g.dtype, g.device);
-  outerFamily.run([g, x, out], 2, [m, n], [], [[1, 0], [0, 1], [n, 1]], []);
+  outerFamily.run(
+    [g, x, out],
+    2,
+    [m, n],
+    [],
+    [
+      [1, 0],
+      [0, 1],
+      [n, 1],
+    ],
+    [],
+  );
   return out;
 }
 const flatRows = (x: Tensor, rows: number, columns: number): Tensor => reshape(x, [rows, columns]);
@@ -252,4 +287,3 @@ export function addmm(input: Tensor, x: Tensor, y: Tensor, o: { beta?: number; a
   if (o.beta === 0) return out.add(input.detach().ne(input.detach()).mul(0).to(out.dtype));
   return (o.beta === undefined || o.beta === 1 ? input : input.mul(o.beta)).add(out);
 }
-

@@ -9,7 +9,7 @@ import * as a from "./arithmetic.js";
 import { toFloating } from "./dtype.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
-import { numelOf, sameShape, type Shape, show, wrapDim } from "./shape.js";
+import { numelOf, type Shape, sameShape, show, wrapDim } from "./shape.js";
 import { cast, reshape } from "./view.js";
 
 const arg = (args: readonly Expr[], i: number): Expr => args[i] as Expr;
@@ -77,15 +77,17 @@ function moments(x: Expr, inverse: Expr, eps: Expr): { centred: Expr; rstd: Expr
   const variance = k.mul(k.reduce("sum", k.square(centred)), inverse);
   return { mean, centred, rstd: k.div(1, k.sqrt(k.add(variance, eps))) };
 }
-const layerNormBody = (affine: boolean) => (x: readonly Expr[], [inverse, eps]: readonly Expr[]) => {
-  const { mean, centred, rstd } = moments(arg(x, 0), inverse as Expr, eps as Expr);
-  const xhat = k.mul(centred, rstd);
-  return [
-    { per: "element" as const, value: affine ? k.add(k.mul(xhat, arg(x, 1)), arg(x, 2)) : xhat },
-    { per: "row" as const, value: mean },
-    { per: "row" as const, value: rstd },
-  ];
-};
+const layerNormBody =
+  (affine: boolean) =>
+  (x: readonly Expr[], [inverse, eps]: readonly Expr[]) => {
+    const { mean, centred, rstd } = moments(arg(x, 0), inverse as Expr, eps as Expr);
+    const xhat = k.mul(centred, rstd);
+    return [
+      { per: "element" as const, value: affine ? k.add(k.mul(xhat, arg(x, 1)), arg(x, 2)) : xhat },
+      { per: "row" as const, value: mean },
+      { per: "row" as const, value: rstd },
+    ];
+  };
 const layerNormPlain = new Rows("layerNorm", 1, layerNormBody(false), ["f32", "f32"]);
 const layerNormAffine = new Rows("layerNorm", 3, layerNormBody(true), ["f32", "f32"]);
 /** (g·w − mean(g·w) − x̂·mean(g·w·x̂))·rstd */
@@ -113,14 +115,21 @@ const layerNormParams = new Rows("layerNormParameters", 4, (x) => {
 
 /** (x − mean)/√(var + ε)·weight + bias over the last dimensions. */
 export function layerNorm(
-  x: Tensor, normalizedShape: Shape, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5,
+  x: Tensor,
+  normalizedShape: Shape,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  eps = 1e-5,
 ): Tensor {
   const n = normalizedShape.length;
   const lead = x.shape.length - n;
   if (n === 0 || lead < 0 || !sameShape(x.shape.slice(lead), normalizedShape)) {
     throw new ShapeError(`layerNorm: input ${show(x.shape)} does not end in ${show(normalizedShape)}`);
   }
-  for (const [name, t] of [["weight", weight], ["bias", bias]] as const) {
+  for (const [name, t] of [
+    ["weight", weight],
+    ["bias", bias],
+  ] as const) {
     if (t !== null && !sameShape(t.shape, normalizedShape)) {
       throw new ShapeError(`layerNorm: the ${name} has shape ${show(t.shape)}; expected ${show(normalizedShape)}`);
     }
@@ -134,7 +143,13 @@ export function layerNorm(
   const inputs = affine ? [x, w as Tensor, b as Tensor] : [x];
   const outputs = [x.dtype, x.dtype, x.dtype];
   const [out, mean, rstd] = (affine ? layerNormAffine : layerNormPlain).call({
-    inputs, shape: x.shape, dims, compute: x.dtype, outputs, scalars: [inverse, eps], keepdim: true,
+    inputs,
+    shape: x.shape,
+    dims,
+    compute: x.dtype,
+    outputs,
+    scalars: [inverse, eps],
+    keepdim: true,
   }) as [Tensor, Tensor, Tensor];
   if (!records([x, weight, bias])) return out;
   const needs = [x.requiresGrad, weight?.requiresGrad ?? false, bias?.requiresGrad ?? false] as const;
@@ -142,20 +157,30 @@ export function layerNorm(
   record("layerNorm", [x, weight, bias], [out], [x, mean, rstd, w], ([grad], node) => {
     const g = grad as Tensor;
     const v = node.input(0);
-    if (isGradEnabled()) return composed(g, v, node.input(1).shape, weight === null ? null : node.input(3), needs, dims, leadDims, eps);
+    if (isGradEnabled())
+      return composed(g, v, node.input(1).shape, weight === null ? null : node.input(3), needs, dims, leadDims, eps);
     const m = node.input(1);
     const r = node.input(2);
     const one = w === null ? onesFor(v) : node.input(3);
     const gx = needs[0]
       ? (layerNormBack.call({
-          inputs: [g, v, m, r, one], shape, dims, compute: dtype, outputs: [dtype], scalars: [inverse],
+          inputs: [g, v, m, r, one],
+          shape,
+          dims,
+          compute: dtype,
+          outputs: [dtype],
+          scalars: [inverse],
         })[0] as Tensor)
       : null;
     let gw: Tensor | null = null;
     let gb: Tensor | null = null;
     if (needs[1] || needs[2]) {
       [gw, gb] = layerNormParams.call({
-        inputs: [g, v, m, r], shape, dims: leadDims, compute: dtype, outputs: [dtype, dtype],
+        inputs: [g, v, m, r],
+        shape,
+        dims: leadDims,
+        compute: dtype,
+        outputs: [dtype, dtype],
       }) as [Tensor, Tensor];
     }
     return [gx, needs[1] ? gw : null, needs[2] ? gb : null];
@@ -167,8 +192,14 @@ const onesFor = (x: Tensor): Tensor => reshape(a.add.call(a.mul.call(sum(x.detac
 
 /** The same gradients of differentiable operations, for gradients of gradients. */
 function composed(
-  g: Tensor, x: Tensor, _kept: Shape, w: Tensor | null, needs: readonly [boolean, boolean, boolean],
-  dims: readonly number[], lead: readonly number[], eps: number,
+  g: Tensor,
+  x: Tensor,
+  _kept: Shape,
+  w: Tensor | null,
+  needs: readonly [boolean, boolean, boolean],
+  dims: readonly number[],
+  lead: readonly number[],
+  eps: number,
 ): (Tensor | null)[] {
   const mean = x.mean(dims, { keepdim: true });
   const centred = a.sub.call(x, mean);

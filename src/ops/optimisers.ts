@@ -29,7 +29,10 @@ class Update {
           name: this.name,
           build: (load, scalar) => {
             const state = Array.from({ length: this.inputs }, (_, i) => k.cast(load(i), type));
-            return this.rule(state, Array.from({ length: this.settings }, (_, i) => scalar(i))).map((value) => ({ value, per: "element" }));
+            return this.rule(
+              state,
+              Array.from({ length: this.settings }, (_, i) => scalar(i)),
+            ).map((value) => ({ value, per: "element" }));
           },
         },
         new Array<ValueType>(this.settings).fill(type),
@@ -46,20 +49,31 @@ class Update {
       t.buffer.version += 1;
     }
     if (flat) family.runFlat(all, tensors.length, n, settings);
-    else family.run(all, tensors.length, parameter.shape, [], all.map((t) => t.strides), settings);
+    else
+      family.run(
+        all,
+        tensors.length,
+        parameter.shape,
+        [],
+        all.map((t) => t.strides),
+        settings,
+      );
   }
 }
 
 const at = (s: readonly Expr[], i: number): Expr => s[i] as Expr;
 /** Settings: gradient sign, weight decay, lr; with momentum also its factor, the gradient's weight, the look-ahead. */
-const decayed = (s: readonly Expr[], c: readonly Expr[]): Expr => k.add(k.mul(at(s, 1), at(c, 0)), k.mul(at(s, 0), at(c, 1)));
+const decayed = (s: readonly Expr[], c: readonly Expr[]): Expr =>
+  k.add(k.mul(at(s, 1), at(c, 0)), k.mul(at(s, 0), at(c, 1)));
 const sgd = new Update("sgd", 2, 3, (s, c) => [k.sub(at(s, 0), k.mul(at(c, 2), decayed(s, c)))]);
-const momentumRule = (nesterov: boolean) => (s: readonly Expr[], c: readonly Expr[]): readonly Expr[] => {
-  const g = decayed(s, c);
-  const buffer = k.add(k.mul(at(s, 2), at(c, 3)), k.mul(g, at(c, 4)));
-  const direction = nesterov ? k.add(g, k.mul(buffer, at(c, 5))) : buffer;
-  return [k.sub(at(s, 0), k.mul(at(c, 2), direction)), buffer];
-};
+const momentumRule =
+  (nesterov: boolean) =>
+  (s: readonly Expr[], c: readonly Expr[]): readonly Expr[] => {
+    const g = decayed(s, c);
+    const buffer = k.add(k.mul(at(s, 2), at(c, 3)), k.mul(g, at(c, 4)));
+    const direction = nesterov ? k.add(g, k.mul(buffer, at(c, 5))) : buffer;
+    return [k.sub(at(s, 0), k.mul(at(c, 2), direction)), buffer];
+  };
 const sgdMomentum = new Update("sgdMomentum", 3, 5, momentumRule(false));
 const sgdNesterov = new Update("sgdNesterov", 3, 6, momentumRule(true));
 
@@ -76,7 +90,11 @@ export interface SgdSettings {
  * https://pytorch.org/docs/stable/generated/torch.optim.SGD.html — `first`: the momentum buffer holds nothing yet.
  */
 export function sgdStep(
-  parameter: Tensor, gradient: Tensor, buffer: Tensor | null, o: Readonly<SgdSettings>, first: boolean,
+  parameter: Tensor,
+  gradient: Tensor,
+  buffer: Tensor | null,
+  o: Readonly<SgdSettings>,
+  first: boolean,
 ): void {
   const common = [o.maximize ? -1 : 1, o.weightDecay, o.lr];
   if (buffer === null) {
@@ -90,19 +108,30 @@ export function sgdStep(
 }
 
 /** Settings: gradient sign, L2 decay, decoupled keep factor, β1, 1−β1, β2, 1−β2, step size lr/(1−β1ᵗ), 1/√(1−β2ᵗ), ε. */
-const adamRule = (amsgrad: boolean) => (s: readonly Expr[], c: readonly Expr[]): readonly Expr[] => {
-  const [sign, decay, keep, b1, c1, b2, c2, step, root, eps] = Array.from({ length: 10 }, (_, i) => at(c, i)) as [
-    Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr, Expr,
-  ];
-  const p = k.mul(at(s, 0), keep);
-  const g = k.add(k.mul(at(s, 1), sign), k.mul(at(s, 0), decay));
-  const m = k.add(k.mul(at(s, 2), b1), k.mul(g, c1));
-  const v = k.add(k.mul(at(s, 3), b2), k.mul(k.square(g), c2));
-  const largest = amsgrad ? k.max(at(s, 4), v) : v;
-  const denominator = k.add(k.mul(k.sqrt(largest), root), eps);
-  const next = k.sub(p, k.div(k.mul(step, m), denominator));
-  return amsgrad ? [next, m, v, largest] : [next, m, v];
-};
+const adamRule =
+  (amsgrad: boolean) =>
+  (s: readonly Expr[], c: readonly Expr[]): readonly Expr[] => {
+    const [sign, decay, keep, b1, c1, b2, c2, step, root, eps] = Array.from({ length: 10 }, (_, i) => at(c, i)) as [
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+      Expr,
+    ];
+    const p = k.mul(at(s, 0), keep);
+    const g = k.add(k.mul(at(s, 1), sign), k.mul(at(s, 0), decay));
+    const m = k.add(k.mul(at(s, 2), b1), k.mul(g, c1));
+    const v = k.add(k.mul(at(s, 3), b2), k.mul(k.square(g), c2));
+    const largest = amsgrad ? k.max(at(s, 4), v) : v;
+    const denominator = k.add(k.mul(k.sqrt(largest), root), eps);
+    const next = k.sub(p, k.div(k.mul(step, m), denominator));
+    return amsgrad ? [next, m, v, largest] : [next, m, v];
+  };
 const adam = new Update("adam", 4, 10, adamRule(false));
 const adamAms = new Update("adamAmsgrad", 5, 10, adamRule(true));
 
@@ -121,13 +150,21 @@ export interface AdamSettings {
 
 /** https://pytorch.org/docs/stable/generated/torch.optim.Adam.html */
 export function adamStep(
-  parameter: Tensor, gradient: Tensor, expAvg: Tensor, expAvgSq: Tensor, maxExpAvgSq: Tensor | null, o: AdamSettings,
+  parameter: Tensor,
+  gradient: Tensor,
+  expAvg: Tensor,
+  expAvgSq: Tensor,
+  maxExpAvgSq: Tensor | null,
+  o: AdamSettings,
 ): void {
   const settings = [
     o.maximize ? -1 : 1,
     o.decoupled ? 0 : o.weightDecay,
     o.decoupled ? 1 - o.lr * o.weightDecay : 1,
-    o.beta1, 1 - o.beta1, o.beta2, 1 - o.beta2,
+    o.beta1,
+    1 - o.beta1,
+    o.beta2,
+    1 - o.beta2,
     o.lr / (1 - o.beta1 ** o.step),
     1 / Math.sqrt(1 - o.beta2 ** o.step),
     o.eps,

@@ -119,15 +119,34 @@ function family(name: keyof typeof draws, type: "f32" | "i32"): LoopFamily {
     true,
   );
 }
-const families = { uniform: family("uniform", "f32"), normal: family("normal", "f32"), integer: family("integer", "i32") };
+const families = {
+  uniform: family("uniform", "f32"),
+  normal: family("normal", "f32"),
+  integer: family("integer", "i32"),
+};
 
-function drawInto(name: keyof typeof draws, n: number, dtype: DType, like: { device: Tensor["device"] }, g: Generator, a: number, b: number): Tensor {
+function drawInto(
+  name: keyof typeof draws,
+  n: number,
+  dtype: DType,
+  like: { device: Tensor["device"] },
+  g: Generator,
+  a: number,
+  b: number,
+): Tensor {
   const blocks = Math.ceil(n / 4);
   const t = emptyTensor([blocks * 4], dtype, like.device);
   if (n > 0) {
     const at = (i: number): Tensor => t.detach().slice(0, i, undefined, 4);
     const outs = [at(0), at(1), at(2), at(3)];
-    families[name].run(outs, 0, [blocks], [], outs.map(() => [4]), [...g.advance(blocks), a, b]);
+    families[name].run(
+      outs,
+      0,
+      [blocks],
+      [],
+      outs.map(() => [4]),
+      [...g.advance(blocks), a, b],
+    );
   }
   return t.slice(0, 0, n);
 }
@@ -136,16 +155,25 @@ export interface RandomOptions extends TensorOptions {
   generator?: Generator;
 }
 
-function random(name: keyof typeof draws, shape: Shape, o: RandomOptions | undefined, dtype: DType, a: number, b: number): Tensor {
+function random(
+  name: keyof typeof draws,
+  shape: Shape,
+  o: RandomOptions | undefined,
+  dtype: DType,
+  a: number,
+  b: number,
+): Tensor {
   checkShape(name, shape);
   const flat = drawInto(name, numelOf(shape), dtype, { device: deviceFrom(o) }, o?.generator ?? shared, a, b);
   return finish(flat.reshape([...shape]).detach(), o);
 }
 
 /** Uniform on [0, 1). */
-export const rand = (shape: Shape, o?: RandomOptions): Tensor => random("uniform", shape, o, o?.dtype ?? getDefaultDType(), 0, 1);
+export const rand = (shape: Shape, o?: RandomOptions): Tensor =>
+  random("uniform", shape, o, o?.dtype ?? getDefaultDType(), 0, 1);
 /** Normal with mean 0 and variance 1. */
-export const randn = (shape: Shape, o?: RandomOptions): Tensor => random("normal", shape, o, o?.dtype ?? getDefaultDType(), 0, 1);
+export const randn = (shape: Shape, o?: RandomOptions): Tensor =>
+  random("normal", shape, o, o?.dtype ?? getDefaultDType(), 0, 1);
 /** Whole numbers low ≤ v < high. */
 export function randint(low: number, high: number, shape: Shape, o?: RandomOptions): Tensor {
   if (!Number.isInteger(low) || !Number.isInteger(high) || high <= low || high - low >= 2 ** 31) {
@@ -173,22 +201,32 @@ export const randLike = (t: Tensor, o?: RandomOptions): Tensor => rand(t.shape, 
 export const randnLike = (t: Tensor, o?: RandomOptions): Tensor => randn(t.shape, likeOptions(t, o) as RandomOptions);
 
 function refill(name: keyof typeof draws, t: Tensor, a: number, b: number, g?: Generator): Tensor {
-  if (!isFloating(t.dtype) && name !== "integer") throw new ValueError(`${name}_: needs a floating dtype, not ${t.dtype}`);
+  if (!isFloating(t.dtype) && name !== "integer")
+    throw new ValueError(`${name}_: needs a floating dtype, not ${t.dtype}`);
   const flat = drawInto(name, t.numel(), t.dtype, t, g ?? shared, a, b);
   copyInto(t, flat.reshape([...t.shape]));
   return t;
 }
-export const fillUniform = (t: Tensor, from: number, to: number, g?: Generator): Tensor => refill("uniform", t, from, to, g);
-export const fillNormal = (t: Tensor, mean: number, std: number, g?: Generator): Tensor => refill("normal", t, mean, std, g);
+export const fillUniform = (t: Tensor, from: number, to: number, g?: Generator): Tensor =>
+  refill("uniform", t, from, to, g);
+export const fillNormal = (t: Tensor, mean: number, std: number, g?: Generator): Tensor =>
+  refill("normal", t, mean, std, g);
 
 /** Each entry 1 with probability p (a tensor of probabilities or one number). */
 export function bernoulli(p: Tensor, o?: { generator?: Generator }): Tensor {
-  return rand(p.shape, { device: p.device, ...(o ?? {}) }).lt(p).to(p.dtype);
+  return rand(p.shape, { device: p.device, ...(o ?? {}) })
+    .lt(p)
+    .to(p.dtype);
 }
 
 /** `n` draws of a category from weights (last dimension), with replacement or without. */
-export function multinomial(weights: Tensor, n: number, o: { replacement?: boolean; generator?: Generator } = {}): Tensor {
-  if (weights.shape.length < 1 || weights.shape.length > 2) throw new ValueError("multinomial: weights have one or two dimensions");
+export function multinomial(
+  weights: Tensor,
+  n: number,
+  o: { replacement?: boolean; generator?: Generator } = {},
+): Tensor {
+  if (weights.shape.length < 1 || weights.shape.length > 2)
+    throw new ValueError("multinomial: weights have one or two dimensions");
   const w = weights.detach().to("float64");
   const last = w.shape.length - 1;
   if (!(o.replacement ?? false)) {
@@ -198,6 +236,10 @@ export function multinomial(weights: Tensor, n: number, o: { replacement?: boole
   }
   const steps = w.cumsum(last);
   const total = steps.narrow(last, (w.shape[last] as number) - 1, 1);
-  const u = rand([...w.shape.slice(0, -1), n], { dtype: "float64", device: w.device, ...(o.generator ? { generator: o.generator } : {}) });
+  const u = rand([...w.shape.slice(0, -1), n], {
+    dtype: "float64",
+    device: w.device,
+    ...(o.generator ? { generator: o.generator } : {}),
+  });
   return u.mul(total).unsqueeze(-1).ge(steps.unsqueeze(-2)).sum(-1).to(defaultInteger);
 }

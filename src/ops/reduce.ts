@@ -8,7 +8,7 @@ import * as a from "./arithmetic.js";
 import { type DType, defaultInteger, isFloating, toFloating } from "./dtype.js";
 import { setSumTo } from "./elementwise.js";
 import { Rows } from "./rows.js";
-import { numelOf, sameShape, type Shape, show, wrapDim, wrapDims } from "./shape.js";
+import { numelOf, type Shape, sameShape, show, wrapDim, wrapDims } from "./shape.js";
 import { cast, expand, reshape } from "./view.js";
 
 export type Dims = number | readonly number[] | null | undefined;
@@ -73,9 +73,23 @@ function space(op: string, x: Tensor, dims: Dims): Space {
   };
 }
 
-function fold(rows: Rows, x: Tensor, s: Space, keepdim: boolean, compute: DType, out: DType, scalars: readonly number[] = []): Tensor {
+function fold(
+  rows: Rows,
+  x: Tensor,
+  s: Space,
+  keepdim: boolean,
+  compute: DType,
+  out: DType,
+  scalars: readonly number[] = [],
+): Tensor {
   return rows.call({
-    inputs: [x], shape: x.shape, dims: s.dims, compute, outputs: [out], scalars, keepdim,
+    inputs: [x],
+    shape: x.shape,
+    dims: s.dims,
+    compute,
+    outputs: [out],
+    scalars,
+    keepdim,
   })[0] as Tensor;
 }
 
@@ -83,11 +97,19 @@ function fold(rows: Rows, x: Tensor, s: Space, keepdim: boolean, compute: DType,
 const kept = (g: Tensor, s: Space): Tensor => reshape(g, s.keptShape);
 
 function withGradient(
-  name: string, x: Tensor, out: Tensor, saved: readonly Tensor[],
+  name: string,
+  x: Tensor,
+  out: Tensor,
+  saved: readonly Tensor[],
   gradient: (g: Tensor, saved: readonly Tensor[]) => Tensor,
 ): Tensor {
   if (isFloating(out.dtype) && records([x])) {
-    record(name, [x], [out], saved, ([g], node) => [gradient(g as Tensor, saved.map((_, i) => node.input(i)))]);
+    record(name, [x], [out], saved, ([g], node) => [
+      gradient(
+        g as Tensor,
+        saved.map((_, i) => node.input(i)),
+      ),
+    ]);
   }
   return out;
 }
@@ -143,8 +165,10 @@ function extreme(name: "amax" | "amin", x: Tensor, dims: Dims, keepdim: boolean)
     return a.mul.call(a.div.call(hit, sum(hit, s.dims, { keepdim: true })), kept(g, s));
   });
 }
-export const amax = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => extreme("amax", x, dims, o.keepdim ?? false);
-export const amin = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => extreme("amin", x, dims, o.keepdim ?? false);
+export const amax = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
+  extreme("amax", x, dims, o.keepdim ?? false);
+export const amin = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
+  extreme("amin", x, dims, o.keepdim ?? false);
 
 /** Set by creation.ts, which stands above: 0, 1, … as int32. */
 let positions: (n: number, like: Tensor) => Tensor;
@@ -161,7 +185,12 @@ const argRows = {
 };
 
 /** Values and their positions along one dimension. */
-export function extremeWithIndex(which: "max" | "min", x: Tensor, dim: number, keepdim: boolean): { values: Tensor; indices: Tensor } {
+export function extremeWithIndex(
+  which: "max" | "min",
+  x: Tensor,
+  dim: number,
+  keepdim: boolean,
+): { values: Tensor; indices: Tensor } {
   const d = wrapDim(which, dim, x.shape.length);
   const n = x.shape[d] ?? 1;
   if (n === 0) throw new ShapeError(`${which}: dimension ${d} of ${show(x.shape)} is empty`);
@@ -169,12 +198,25 @@ export function extremeWithIndex(which: "max" | "min", x: Tensor, dim: number, k
   const dims = x.shape.length === 0 ? [] : [d];
   const compute = x.dtype === "bool" ? "uint8" : x.dtype;
   const [values, indices] = argRows[which].call({
-    inputs: [x, along], shape: x.shape, dims, compute, outputs: [x.dtype, defaultInteger], keepdim,
+    inputs: [x, along],
+    shape: x.shape,
+    dims,
+    compute,
+    outputs: [x.dtype, defaultInteger],
+    keepdim,
   }) as [Tensor, Tensor];
   const { shape } = x;
   if (isFloating(x.dtype) && records([x])) {
     record(which, [x], [values], [indices], ([g], node) => {
-      const s = keepdim || shape.length === 0 ? [g as Tensor, node.input(0)] : [g as Tensor, node.input(0)].map((t) => reshape(t as Tensor, shape.map((m, i) => (i === d ? 1 : m))));
+      const s =
+        keepdim || shape.length === 0
+          ? [g as Tensor, node.input(0)]
+          : [g as Tensor, node.input(0)].map((t) =>
+              reshape(
+                t as Tensor,
+                shape.map((m, i) => (i === d ? 1 : m)),
+              ),
+            );
       return [shape.length === 0 ? (g as Tensor) : scatterBack(s[0] as Tensor, s[1] as Tensor, shape, d)];
     });
   }
@@ -186,7 +228,12 @@ export function argExtreme(which: "max" | "min", x: Tensor, dim: number | null |
     if (x.numel() === 0) throw new ShapeError(`arg${which}: ${show(x.shape)} is empty`);
     const flat = x.detach().reshape([-1]);
     const { indices } = extremeWithIndex(which, flat, 0, false);
-    return keepdim ? reshape(indices, x.shape.map(() => 1)) : indices;
+    return keepdim
+      ? reshape(
+          indices,
+          x.shape.map(() => 1),
+        )
+      : indices;
   }
   return extremeWithIndex(which, x.detach(), dim, keepdim).indices;
 }
@@ -194,8 +241,10 @@ export function argExtreme(which: "max" | "min", x: Tensor, dim: number | null |
 function truth(rows: Rows, name: string, x: Tensor, dims: Dims, keepdim: boolean): Tensor {
   return fold(rows, x, space(name, x, dims), keepdim, x.dtype, "bool");
 }
-export const any = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => truth(anyRows, "any", x, dims, o.keepdim ?? false);
-export const all = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor => truth(allRows, "all", x, dims, o.keepdim ?? false);
+export const any = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
+  truth(anyRows, "any", x, dims, o.keepdim ?? false);
+export const all = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
+  truth(allRows, "all", x, dims, o.keepdim ?? false);
 
 export interface VarianceOptions extends ReduceOptions {
   /** Subtracted from the count; 1 (the default) is Bessel's. */
@@ -264,7 +313,13 @@ export function cumulative(which: "sum" | "prod", x: Tensor, dim: number): Tenso
   const d = wrapDim(name, dim, x.shape.length);
   const dtype = isFloating(x.dtype) ? x.dtype : "int64";
   if (x.shape.length === 0) return cast(x.clone(), dtype);
-  const out = scanRows[which].call({ inputs: [x], shape: x.shape, dims: [d], compute: dtype, outputs: [dtype] })[0] as Tensor;
+  const out = scanRows[which].call({
+    inputs: [x],
+    shape: x.shape,
+    dims: [d],
+    compute: dtype,
+    outputs: [dtype],
+  })[0] as Tensor;
   if (which === "sum") {
     return withGradient(name, x, out, [], (g) => cumulative("sum", g.flip(d), d).flip(d));
   }

@@ -86,8 +86,13 @@ export class Rows {
    * whole ("full"), one a column ("column") or one a row ("row"), and all of them contiguous.
    */
   callFlat(
-    inputs: readonly Tensor[], outputs: readonly Tensor[], layout: readonly ("full" | "column" | "row")[],
-    outer: number, inner: number, compute: DType, scalars: readonly number[] = [],
+    inputs: readonly Tensor[],
+    outputs: readonly Tensor[],
+    layout: readonly ("full" | "column" | "row")[],
+    outer: number,
+    inner: number,
+    compute: DType,
+    scalars: readonly number[] = [],
   ): void {
     const { family } = this.family(valueTypeOf[compute]);
     const outerStrides: number[] = [];
@@ -106,10 +111,19 @@ export class Rows {
     const types = this.scalarTypes.map((t) => (t === "f32" ? compute : t));
     const build = (load: (i: number) => Expr, scalar: (i: number) => Expr): BodyStore[] => {
       const args = Array.from({ length: this.arity }, (_, i) => k.cast(load(i), compute));
-      return this.body(args, types.map((_, i) => scalar(i))).map((o) => ({ value: o.value, per: o.per }));
+      return this.body(
+        args,
+        types.map((_, i) => scalar(i)),
+      ).map((o) => ({ value: o.value, per: o.per }));
     };
-    const probe = build((i) => k.load(i, compute), (i) => k.scalar(i, types[i] as ValueType));
-    const made = { family: new LoopFamily({ name: this.name, build }, types, this.indexed), per: probe.map((s) => s.per) };
+    const probe = build(
+      (i) => k.load(i, compute),
+      (i) => k.scalar(i, types[i] as ValueType),
+    );
+    const made = {
+      family: new LoopFamily({ name: this.name, build }, types, this.indexed),
+      per: probe.map((s) => s.per),
+    };
     this.families.set(compute, made);
     return made;
   }

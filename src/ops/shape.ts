@@ -48,7 +48,9 @@ export function broadcast(op: string, a: Shape, b: Shape): Shape {
     const x = a.length >= i ? (a[a.length - i] as number) : 1;
     const y = b.length >= i ? (b[b.length - i] as number) : 1;
     if (x !== y && x !== 1 && y !== 1) {
-      throw new ShapeError(`${op}: shapes ${show(a)} and ${show(b)} do not broadcast: ${x} and ${y} at dimension ${n - i}`);
+      throw new ShapeError(
+        `${op}: shapes ${show(a)} and ${show(b)} do not broadcast: ${x} and ${y} at dimension ${n - i}`,
+      );
     }
     out[n - i] = x === 1 ? y : x;
   }
@@ -77,7 +79,8 @@ export function wrapDims(op: string, dims: number | readonly number[] | null | u
   if (dims === null || dims === undefined) return Array.from({ length: ndim }, (_, i) => i);
   const list = (typeof dims === "number" ? [dims] : dims).map((d) => wrapDim(op, d, ndim));
   if (list.length === 0) return Array.from({ length: ndim }, (_, i) => i);
-  if (new Set(list).size !== list.length) throw new IndexError(`${op}: a dimension appears twice in [${list.join(", ")}]`);
+  if (new Set(list).size !== list.length)
+    throw new IndexError(`${op}: a dimension appears twice in [${list.join(", ")}]`);
   if (ndim === 0) return [];
   return list.sort((x, y) => x - y);
 }

@@ -8,13 +8,12 @@ import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { emptyTensor, LoopFamily } from "./core.js";
+import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating } from "./dtype.js";
-import { gather } from "./indexing.js";
+import { gather, scatter } from "./indexing.js";
 import { extremeWithIndex } from "./reduce.js";
 import { wrapDim } from "./shape.js";
 import { cast, clone, contiguous, copyInto, fill, narrow, reshape, slice, transpose } from "./view.js";
-import { positionsLike } from "./creation.js";
-import { scatter } from "./indexing.js";
 
 /** Keys and positions in rows of a power of two; entries at positions ≥ n are padding and sort last. */
 function exchange(descending: boolean): LoopFamily {
@@ -72,7 +71,8 @@ export interface SortOptions {
 
 /** https://pytorch.org/docs/stable/generated/torch.sort.html — always stable. */
 export function sort(x: Tensor, dim = -1, o: SortOptions = {}): { values: Tensor; indices: Tensor } {
-  if (x.shape.length === 0) return { values: clone(x), indices: reshape(cast(positionsLike(1, x), defaultInteger), []) };
+  if (x.shape.length === 0)
+    return { values: clone(x), indices: reshape(cast(positionsLike(1, x), defaultInteger), []) };
   const d = wrapDim("sort", dim, x.shape.length);
   const last = x.shape.length - 1;
   const data = contiguous(transpose(x.detach(), d, last));
@@ -92,8 +92,17 @@ export function sort(x: Tensor, dim = -1, o: SortOptions = {}): { values: Tensor
         const nextKeys = emptyTensor([rows, width], work, x.device);
         const nextPlaces = emptyTensor([rows, width], "int32", x.device);
         network.run(
-          [keys, places, nextKeys, nextPlaces], 2, [rows, width], [],
-          [[0, 0], [0, 0], [width, 1], [width, 1]], [block, distance, width, n],
+          [keys, places, nextKeys, nextPlaces],
+          2,
+          [rows, width],
+          [],
+          [
+            [0, 0],
+            [0, 0],
+            [width, 1],
+            [width, 1],
+          ],
+          [block, distance, width, n],
         );
         keys = nextKeys;
         places = nextPlaces;
@@ -127,7 +136,8 @@ export interface TopkOptions {
 export function topk(x: Tensor, count: number, dim = -1, o: TopkOptions = {}): { values: Tensor; indices: Tensor } {
   const d = wrapDim("topk", dim, x.shape.length);
   const n = x.shape.length === 0 ? 1 : (x.shape[d] as number);
-  if (!Number.isInteger(count) || count < 0 || count > n) throw new ValueError(`topk: ${count} of ${n} entries along dimension ${d}`);
+  if (!Number.isInteger(count) || count < 0 || count > n)
+    throw new ValueError(`topk: ${count} of ${n} entries along dimension ${d}`);
   if (x.shape.length === 0) return sort(x);
   if (count === 1) return extremeWithIndex(o.largest === false ? "min" : "max", x, d, true);
   const { indices } = sort(x.detach(), d, { descending: o.largest ?? true });
@@ -145,6 +155,10 @@ export function median(x: Tensor, dim?: number | null, keepdim = false): { value
   const middle = contiguous(narrow(indices, d, Math.floor((n - 1) / 2), 1));
   const values = gather(source, d, middle);
   if (keepdim) return { values, indices: middle };
-  const drop = (t: Tensor): Tensor => reshape(t, t.shape.filter((_, i) => i !== d));
+  const drop = (t: Tensor): Tensor =>
+    reshape(
+      t,
+      t.shape.filter((_, i) => i !== d),
+    );
   return { values: drop(values), indices: drop(middle) };
 }

@@ -1,17 +1,31 @@
 /** Views: other shapes and strides over the same memory, and the copies that a shape sometimes needs. */
 import { record, records } from "../autograd/tape.js";
 import { IndexError, ShapeError, ValueError } from "../errors.js";
+import type * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { identity } from "./arithmetic.js";
 import { emptyTensor, LoopFamily, wrap } from "./core.js";
 import { type DType, isFloating, promoteTypes as promote } from "./dtype.js";
-import * as k from "../kernel/expr.js";
-import { contiguousStrides, inferShape, isContiguous, sameShape, type Shape, show, viewStrides, wrapDim } from "./shape.js";
 import { sumTo } from "./reduce.js";
+import {
+  contiguousStrides,
+  inferShape,
+  isContiguous,
+  type Shape,
+  sameShape,
+  show,
+  viewStrides,
+  wrapDim,
+} from "./shape.js";
 
 /** The same memory at other sizes; `back` brings a gradient to the shape of `x`. */
 function view(
-  name: string, x: Tensor, shape: Shape, strides: Shape, offset: number, back: (g: Tensor) => Tensor,
+  name: string,
+  x: Tensor,
+  shape: Shape,
+  strides: Shape,
+  offset: number,
+  back: (g: Tensor) => Tensor,
 ): Tensor {
   const out = wrap(x.buffer, x.device, x.dtype, shape, strides, offset, isContiguous(shape, strides));
   if (records([x]) && isFloating(x.dtype)) record(name, [x], [out], [], ([g]) => [back(g as Tensor)]);
@@ -42,7 +56,9 @@ export function reshape(x: Tensor, to: Shape): Tensor {
 export function viewAs(x: Tensor, to: Shape): Tensor {
   const shape = inferShape("view", to, x.numel());
   if (viewStrides(x.shape, x.strides, shape) === null) {
-    throw new ShapeError(`view: ${show(x.shape)} with strides ${show(x.strides)} cannot be seen as ${show(shape)} without a copy; use reshape`);
+    throw new ShapeError(
+      `view: ${show(x.shape)} with strides ${show(x.strides)} cannot be seen as ${show(shape)} without a copy; use reshape`,
+    );
   }
   const from = x.shape;
   const strides = viewStrides(from, x.strides, shape) as number[];
@@ -59,7 +75,14 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   order.forEach((d, i) => {
     inverse[d] = i;
   });
-  return view("permute", x, order.map((d) => x.shape[d] as number), order.map((d) => x.strides[d] as number), x.offset, (g) => permute(g, inverse));
+  return view(
+    "permute",
+    x,
+    order.map((d) => x.shape[d] as number),
+    order.map((d) => x.strides[d] as number),
+    x.offset,
+    (g) => permute(g, inverse),
+  );
 }
 
 export function transpose(x: Tensor, a: number, b: number): Tensor {
@@ -98,12 +121,21 @@ export function expand(x: Tensor, to: Shape): Tensor {
 export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
   const n = x.shape.length;
   const drop = new Set(
-    dim === undefined ? x.shape.map((_, i) => i) : (typeof dim === "number" ? [dim] : dim).map((d) => wrapDim("squeeze", d, n)),
+    dim === undefined
+      ? x.shape.map((_, i) => i)
+      : (typeof dim === "number" ? [dim] : dim).map((d) => wrapDim("squeeze", d, n)),
   );
   const keep = x.shape.map((_, i) => i).filter((i) => !(drop.has(i) && x.shape[i] === 1));
   if (keep.length === n) return x;
   const from = x.shape;
-  return view("squeeze", x, keep.map((i) => from[i] as number), keep.map((i) => x.strides[i] as number), x.offset, (g) => reshape(g, from));
+  return view(
+    "squeeze",
+    x,
+    keep.map((i) => from[i] as number),
+    keep.map((i) => x.strides[i] as number),
+    x.offset,
+    (g) => reshape(g, from),
+  );
 }
 
 export function unsqueeze(x: Tensor, dim: number): Tensor {
@@ -146,7 +178,9 @@ export function slice(x: Tensor, dim: number, start = 0, end: number = Number.MA
   const shape = x.shape.map((m, i) => (i === d ? count : m));
   const strides = x.strides.map((s, i) => (i === d ? s * step : s));
   const whole = x.shape;
-  return view("slice", x, shape, strides, x.offset + from * (x.strides[d] as number), (g) => embed(g, whole, d, from, step));
+  return view("slice", x, shape, strides, x.offset + from * (x.strides[d] as number), (g) =>
+    embed(g, whole, d, from, step),
+  );
 }
 
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
@@ -252,7 +286,11 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
     size += t.shape[d] as number;
     dtype = promote(dtype, t.dtype);
   }
-  const out = emptyTensor(first.shape.map((n, i) => (i === d ? size : n)), dtype, first.device);
+  const out = emptyTensor(
+    first.shape.map((n, i) => (i === d ? size : n)),
+    dtype,
+    first.device,
+  );
   let at = 0;
   const starts: number[] = [];
   for (const t of parts) {
@@ -265,12 +303,16 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
     const sizes = parts.map((t) => t.shape[d] as number);
     const types = parts.map((t) => t.dtype);
     record("cat", parts, [out], [], ([g]) =>
-      parts.map((_, i) => cast(slice(g as Tensor, d, starts[i] as number, (starts[i] as number) + (sizes[i] as number)), types[i] as DType)),
+      parts.map((_, i) =>
+        cast(
+          slice(g as Tensor, d, starts[i] as number, (starts[i] as number) + (sizes[i] as number)),
+          types[i] as DType,
+        ),
+      ),
     );
   }
   return out;
 }
-
 
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   const first = tensors[0];
@@ -281,18 +323,22 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
     }
   }
   const d = wrapDim("stack", dim, first.shape.length + 1);
-  return cat(tensors.map((t) => unsqueeze(t, d)), d);
+  return cat(
+    tensors.map((t) => unsqueeze(t, d)),
+    d,
+  );
 }
 
 /** The tensor repeated along each dimension, copied. */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
-  if (times.length < x.shape.length) throw new ShapeError(`repeat: ${show(times)} has fewer entries than ${show(x.shape)} has dimensions`);
+  if (times.length < x.shape.length)
+    throw new ShapeError(`repeat: ${show(times)} has fewer entries than ${show(x.shape)} has dimensions`);
   const lead = times.length - x.shape.length;
   const padded = reshape(x, [...new Array<number>(lead).fill(1), ...x.shape]);
   const split = padded.shape.flatMap((n) => [1, n]);
   const wide = padded.shape.flatMap((n, i) => [times[i] as number, n]);
-  return reshape(clone(expand(reshape(padded, split), wide)), padded.shape.map((n, i) => n * (times[i] as number)));
+  return reshape(
+    clone(expand(reshape(padded, split), wide)),
+    padded.shape.map((n, i) => n * (times[i] as number)),
+  );
 }
-
-
-

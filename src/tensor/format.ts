@@ -56,12 +56,23 @@ function corners(t: Tensor): Tensor {
   return out;
 }
 
-function layout(texts: readonly string[], shown: Tensor, t: Tensor, d: number, at: number, span: number, width: number, indent: number): string {
+function layout(
+  texts: readonly string[],
+  shown: Tensor,
+  t: Tensor,
+  d: number,
+  at: number,
+  span: number,
+  width: number,
+  indent: number,
+): string {
   if (d === t.ndim) return (texts[at] as string).padStart(width);
   const n = shown.shape[d] as number;
   const cut = n < (t.shape[d] as number);
   const step = n === 0 ? 0 : span / n;
-  const parts = Array.from({ length: n }, (_, i) => layout(texts, shown, t, d + 1, at + i * step, step, width, indent + 1));
+  const parts = Array.from({ length: n }, (_, i) =>
+    layout(texts, shown, t, d + 1, at + i * step, step, width, indent + 1),
+  );
   if (cut) parts.splice(edge, 0, d === t.ndim - 1 ? " ..." : "...");
   if (d < t.ndim - 1) {
     const gap = `,${"\n".repeat(t.ndim - 1 - d)}${" ".repeat(indent + 1)}`;

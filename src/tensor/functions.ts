@@ -39,7 +39,8 @@ export const pow = (a: Tensor, b: Operand): Tensor => a.pow(b);
 export const sum = (x: Tensor): Tensor => x.sum();
 export const mean = (x: Tensor): Tensor => x.mean();
 export const argmax = (x: Tensor, dim?: number): Tensor => x.argmax(dim);
-export const allclose = (a: Tensor, b: Tensor, o?: { rtol?: number; atol?: number; equalNan?: boolean }): boolean => a.allclose(b, o);
+export const allclose = (a: Tensor, b: Tensor, o?: { rtol?: number; atol?: number; equalNan?: boolean }): boolean =>
+  a.allclose(b, o);
 export const equal = (a: Tensor, b: Tensor): boolean => a.equal(b);
 
 /** The tensors seen at their common shape. */
@@ -56,7 +57,6 @@ export function meshgrid(...vectors: Tensor[]): Tensor[] {
   });
   return vectors.map((v, i) => expand(v.reshape(shape.map((n, j) => (j === i ? n : 1))), shape));
 }
-
 
 /**
  * Runs `fn` and returns at once the memory of every tensor made in it, except those in its result. Never required: it

@@ -2,15 +2,16 @@
  * Tensor: a typed, strided view of device memory that may remember how it was made. The class holds the data, the tape's
  * hooks and PyTorch's methods; what each operation does is in `ops/`.
  */
+
+import { type BackwardArguments, backward } from "../autograd/backward.js";
 import { isGradEnabled } from "../autograd/mode.js";
 import { edgeOf, type Node, record } from "../autograd/tape.js";
-import { backward, type BackwardArguments } from "../autograd/backward.js";
 import { type Device, type DeviceLike, device as deviceByName } from "../device/device.js";
 import type { Buffer } from "../device/engine.js";
 import { AutogradError, CressetError, DTypeError, IndexError, ShapeError, ValueError } from "../errors.js";
 import * as e from "../ops/arithmetic.js";
 import { setConstruct } from "../ops/core.js";
-import { type NestedArray, tensor as fromData, fromTypedArray, full, type TypedArray } from "../ops/creation.js";
+import { tensor as fromData, fromTypedArray, full, type NestedArray, type TypedArray } from "../ops/creation.js";
 import { type DType, dtypes, isFloating, itemBytes } from "../ops/dtype.js";
 import { type Elementwise, type Operand, refuseInPlaceLeaf } from "../ops/elementwise.js";
 import * as ix from "../ops/indexing.js";
@@ -18,7 +19,7 @@ import * as mm from "../ops/matmul.js";
 import * as nm from "../ops/norms.js";
 import * as rnd from "../ops/random.js";
 import * as r from "../ops/reduce.js";
-import { isContiguous, numelOf, sameShape, type Shape, show, wrapDim } from "../ops/shape.js";
+import { isContiguous, numelOf, type Shape, sameShape, show, wrapDim } from "../ops/shape.js";
 import * as so from "../ops/sort.js";
 import * as v from "../ops/view.js";
 import { formatTensor } from "./format.js";
@@ -62,7 +63,13 @@ export class Tensor {
 
   /** Tensors are made by `torch.tensor`, `torch.zeros` and their kin. @internal */
   constructor(
-    buffer: Buffer, device: Device, dtype: DType, shape: Shape, strides: Shape, offset: number, contiguous: boolean,
+    buffer: Buffer,
+    device: Device,
+    dtype: DType,
+    shape: Shape,
+    strides: Shape,
+    offset: number,
+    contiguous: boolean,
   ) {
     this.buffer = buffer;
     this.device = device;
@@ -235,7 +242,9 @@ export class Tensor {
     if (!base.requiresGrad) return;
     const out = this.detach();
     const { shape, strides, offset } = this;
-    record("view", [base], [out], [], ([g]) => [v.embedStrided(g as Tensor, base.shape, (z) => asStrided(z, shape, strides, offset - base.offset))]);
+    record("view", [base], [out], [], ([g]) => [
+      v.embedStrided(g as Tensor, base.shape, (z) => asStrided(z, shape, strides, offset - base.offset)),
+    ]);
     this.node = out.node;
     this.outputIndex = 0;
     this.tracked = true;
@@ -291,7 +300,8 @@ export class Tensor {
   // ── Reading ───────────────────────────────────────────────────────────────────────────────────────────────────────
   /** The single element as a number. */
   item(): number {
-    if (this.numel() !== 1) throw new ShapeError(`item: a tensor of shape ${show(this.shape)} has ${this.numel()} elements, not one`);
+    if (this.numel() !== 1)
+      throw new ShapeError(`item: a tensor of shape ${show(this.shape)} has ${this.numel()} elements, not one`);
     return readScalar(this);
   }
   /** Nested arrays of numbers (booleans for bool); a number for a tensor without dimensions. */
@@ -355,43 +365,93 @@ export class Tensor {
     if (o.dtype !== undefined) t = v.cast(t, o.dtype);
     return o.copy === true && t === this ? v.clone(t) : t;
   }
-  float(): Tensor { return v.cast(this, "float32"); }
-  double(): Tensor { return v.cast(this, "float64"); }
-  half(): Tensor { return v.cast(this, "float16"); }
-  bfloat16(): Tensor { return v.cast(this, "bfloat16"); }
-  int(): Tensor { return v.cast(this, "int32"); }
-  long(): Tensor { return v.cast(this, "int64"); }
-  short(): Tensor { return v.cast(this, "int16"); }
-  byte(): Tensor { return v.cast(this, "uint8"); }
-  bool(): Tensor { return v.cast(this, "bool"); }
-  type(dtype: DType): Tensor { return v.cast(this, dtype); }
-  cpu(): Tensor { return this.to("cpu"); }
-  clone(): Tensor { return v.clone(this); }
-  contiguous(): Tensor { return v.contiguous(this); }
+  float(): Tensor {
+    return v.cast(this, "float32");
+  }
+  double(): Tensor {
+    return v.cast(this, "float64");
+  }
+  half(): Tensor {
+    return v.cast(this, "float16");
+  }
+  bfloat16(): Tensor {
+    return v.cast(this, "bfloat16");
+  }
+  int(): Tensor {
+    return v.cast(this, "int32");
+  }
+  long(): Tensor {
+    return v.cast(this, "int64");
+  }
+  short(): Tensor {
+    return v.cast(this, "int16");
+  }
+  byte(): Tensor {
+    return v.cast(this, "uint8");
+  }
+  bool(): Tensor {
+    return v.cast(this, "bool");
+  }
+  type(dtype: DType): Tensor {
+    return v.cast(this, dtype);
+  }
+  cpu(): Tensor {
+    return this.to("cpu");
+  }
+  clone(): Tensor {
+    return v.clone(this);
+  }
+  contiguous(): Tensor {
+    return v.contiguous(this);
+  }
   /** A tensor of one value, of this dtype and device. @internal */
-  new_(value: number): Tensor { return ix.scalarLike(value, this); }
+  new_(value: number): Tensor {
+    return ix.scalarLike(value, this);
+  }
 
   // ── Views ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-  reshape(...shape: Many<number>): Tensor { return v.reshape(this, many(shape)); }
-  view(...shape: Many<number>): Tensor { return v.viewAs(this, many(shape)); }
-  viewAs(other: Tensor): Tensor { return v.viewAs(this, other.shape); }
-  reshapeAs(other: Tensor): Tensor { return v.reshape(this, other.shape); }
+  reshape(...shape: Many<number>): Tensor {
+    return v.reshape(this, many(shape));
+  }
+  view(...shape: Many<number>): Tensor {
+    return v.viewAs(this, many(shape));
+  }
+  viewAs(other: Tensor): Tensor {
+    return v.viewAs(this, other.shape);
+  }
+  reshapeAs(other: Tensor): Tensor {
+    return v.reshape(this, other.shape);
+  }
   flatten(start = 0, end = -1): Tensor {
     if (this.ndim === 0) return v.reshape(this, [1]);
     const a = wrapDim("flatten", start, this.ndim);
     const b = wrapDim("flatten", end, this.ndim);
     if (a > b) throw new ShapeError(`flatten: start ${start} comes after end ${end}`);
-    return v.reshape(this, [...this.shape.slice(0, a), numelOf(this.shape.slice(a, b + 1)), ...this.shape.slice(b + 1)]);
+    return v.reshape(this, [
+      ...this.shape.slice(0, a),
+      numelOf(this.shape.slice(a, b + 1)),
+      ...this.shape.slice(b + 1),
+    ]);
   }
   unflatten(dim: number, sizes: readonly number[]): Tensor {
     const d = wrapDim("unflatten", dim, this.ndim);
     return v.reshape(this, [...this.shape.slice(0, d), ...sizes, ...this.shape.slice(d + 1)]);
   }
-  squeeze(dim?: number | readonly number[]): Tensor { return v.squeeze(this, dim); }
-  unsqueeze(dim: number): Tensor { return v.unsqueeze(this, dim); }
-  transpose(a: number, b: number): Tensor { return v.transpose(this, a, b); }
-  swapaxes(a: number, b: number): Tensor { return v.transpose(this, a, b); }
-  permute(...dims: Many<number>): Tensor { return v.permute(this, many(dims)); }
+  squeeze(dim?: number | readonly number[]): Tensor {
+    return v.squeeze(this, dim);
+  }
+  unsqueeze(dim: number): Tensor {
+    return v.unsqueeze(this, dim);
+  }
+  transpose(a: number, b: number): Tensor {
+    return v.transpose(this, a, b);
+  }
+  swapaxes(a: number, b: number): Tensor {
+    return v.transpose(this, a, b);
+  }
+  permute(...dims: Many<number>): Tensor {
+    return v.permute(this, many(dims));
+  }
   movedim(from: number, to: number): Tensor {
     const a = wrapDim("movedim", from, this.ndim);
     const b = wrapDim("movedim", to, this.ndim);
@@ -403,21 +463,46 @@ export class Tensor {
     if (this.ndim > 2) throw new ShapeError(`t: ${show(this.shape)} has more than 2 dimensions; use permute`);
     return this.ndim < 2 ? this : v.transpose(this, 0, 1);
   }
-  get T(): Tensor { return v.permute(this, this.shape.map((_, i) => this.ndim - 1 - i)); }
-  get mT(): Tensor { return v.transpose(this, -2, -1); }
-  expand(...shape: Many<number>): Tensor { return v.expand(this, many(shape)); }
-  expandAs(other: Tensor): Tensor { return v.expand(this, other.shape); }
-  broadcastTo(shape: Shape): Tensor { return v.expand(this, shape); }
-  repeat(...times: Many<number>): Tensor { return v.repeat(this, many(times)); }
+  get T(): Tensor {
+    return v.permute(
+      this,
+      this.shape.map((_, i) => this.ndim - 1 - i),
+    );
+  }
+  get mT(): Tensor {
+    return v.transpose(this, -2, -1);
+  }
+  expand(...shape: Many<number>): Tensor {
+    return v.expand(this, many(shape));
+  }
+  expandAs(other: Tensor): Tensor {
+    return v.expand(this, other.shape);
+  }
+  broadcastTo(shape: Shape): Tensor {
+    return v.expand(this, shape);
+  }
+  repeat(...times: Many<number>): Tensor {
+    return v.repeat(this, many(times));
+  }
   tile(...times: Many<number>): Tensor {
     const t = many(times);
     return v.repeat(this, [...new Array<number>(Math.max(0, this.ndim - t.length)).fill(1), ...t]);
   }
-  narrow(dim: number, start: number, length: number): Tensor { return v.narrow(this, dim, start, length); }
-  select(dim: number, index: number): Tensor { return v.select(this, dim, index); }
-  slice(dim: number, start?: number, end?: number, step?: number): Tensor { return v.slice(this, dim, start, end, step); }
-  diagonal(offset = 0, dim1 = 0, dim2 = 1): Tensor { return v.diagonal(this, offset, dim1, dim2); }
-  flip(dims: number | readonly number[]): Tensor { return v.flip(this, dims); }
+  narrow(dim: number, start: number, length: number): Tensor {
+    return v.narrow(this, dim, start, length);
+  }
+  select(dim: number, index: number): Tensor {
+    return v.select(this, dim, index);
+  }
+  slice(dim: number, start?: number, end?: number, step?: number): Tensor {
+    return v.slice(this, dim, start, end, step);
+  }
+  diagonal(offset = 0, dim1 = 0, dim2 = 1): Tensor {
+    return v.diagonal(this, offset, dim1, dim2);
+  }
+  flip(dims: number | readonly number[]): Tensor {
+    return v.flip(this, dims);
+  }
   roll(shift: number, dim?: number): Tensor {
     if (dim === undefined) return this.flatten().roll(shift, 0).reshape(this.shape);
     const d = wrapDim("roll", dim, this.ndim);
@@ -430,11 +515,14 @@ export class Tensor {
   split(size: number | readonly number[], dim = 0): Tensor[] {
     const d = wrapDim("split", dim, this.ndim);
     const n = this.shape[d] as number;
-    if (typeof size === "number" && (!Number.isInteger(size) || size < 1)) throw new ValueError(`split: ${size} is not a positive size`);
-    const sizes = typeof size === "number"
-      ? Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size))
-      : size;
-    if (sizes.reduce((a, b) => a + b, 0) !== n) throw new ShapeError(`split: sizes ${show(sizes)} do not add up to ${n}`);
+    if (typeof size === "number" && (!Number.isInteger(size) || size < 1))
+      throw new ValueError(`split: ${size} is not a positive size`);
+    const sizes =
+      typeof size === "number"
+        ? Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size))
+        : size;
+    if (sizes.reduce((a, b) => a + b, 0) !== n)
+      throw new ShapeError(`split: sizes ${show(sizes)} do not add up to ${n}`);
     let at = 0;
     return sizes.map((s) => {
       at += s;
@@ -454,22 +542,35 @@ export class Tensor {
   unfold(dim: number, size: number, step: number): Tensor {
     const d = wrapDim("unfold", dim, this.ndim);
     const count = Math.floor(((this.shape[d] as number) - size) / step) + 1;
-    return v.stack(Array.from({ length: Math.max(0, count) }, (_, i) => v.narrow(this, d, i * step, size).movedim(d, -1)), d);
+    return v.stack(
+      Array.from({ length: Math.max(0, count) }, (_, i) => v.narrow(this, d, i * step, size).movedim(d, -1)),
+      d,
+    );
   }
-  tril(diagonal = 0): Tensor { return this.mul(triangle(this, (d) => d.le(diagonal))); }
-  triu(diagonal = 0): Tensor { return this.mul(triangle(this, (d) => d.ge(diagonal))); }
+  tril(diagonal = 0): Tensor {
+    return this.mul(triangle(this, (d) => d.le(diagonal)));
+  }
+  triu(diagonal = 0): Tensor {
+    return this.mul(triangle(this, (d) => d.ge(diagonal)));
+  }
   diag(offset = 0): Tensor {
     if (this.ndim === 2) return this.diagonal(offset).clone();
     if (this.ndim !== 1) throw new ShapeError(`diag: ${show(this.shape)} has neither one nor two dimensions`);
     const n = this.numel() + Math.abs(offset);
     return v.embedStrided(this, [n, n], (z) => v.diagonal(z, offset));
   }
-  trace(): Tensor { return this.diagonal().sum(); }
+  trace(): Tensor {
+    return this.diagonal().sum();
+  }
 
   // ── Indexing ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** x.index(0, ":", {start: 1}, mask, [2, 0]) is Python's x[0, :, 1:, mask, [2, 0]]. */
-  index(...items: ix.Index[]): Tensor { return ix.indexTensor(this, items); }
-  at(...items: ix.Index[]): Tensor { return ix.indexTensor(this, items); }
+  index(...items: ix.Index[]): Tensor {
+    return ix.indexTensor(this, items);
+  }
+  at(...items: ix.Index[]): Tensor {
+    return ix.indexTensor(this, items);
+  }
   indexPut_(items: readonly ix.Index[], value: Tensor | number, accumulate = false): this {
     ix.indexPut(this, items, value, accumulate);
     return this;
@@ -485,27 +586,46 @@ export class Tensor {
     else target.copy_(value);
   }
   private element(indices: readonly number[]): Tensor {
-    if (indices.length > this.ndim) throw new IndexError(`index: ${indices.length} indices for a tensor of shape ${show(this.shape)}`);
+    if (indices.length > this.ndim)
+      throw new IndexError(`index: ${indices.length} indices for a tensor of shape ${show(this.shape)}`);
     return indices.reduce<Tensor>((t, i) => v.select(t, 0, i), this);
   }
-  gather(dim: number, index: Tensor): Tensor { return ix.gather(this, dim, index); }
-  scatter(dim: number, index: Tensor, source: Tensor | number): Tensor { return ix.scatter(this, dim, index, source); }
-  scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor { return ix.scatterAdd(this, dim, index, source); }
-  indexSelect(dim: number, index: Tensor): Tensor { return ix.indexSelect(this, dim, index); }
+  gather(dim: number, index: Tensor): Tensor {
+    return ix.gather(this, dim, index);
+  }
+  scatter(dim: number, index: Tensor, source: Tensor | number): Tensor {
+    return ix.scatter(this, dim, index, source);
+  }
+  scatterAdd(dim: number, index: Tensor, source: Tensor): Tensor {
+    return ix.scatterAdd(this, dim, index, source);
+  }
+  indexSelect(dim: number, index: Tensor): Tensor {
+    return ix.indexSelect(this, dim, index);
+  }
   indexAdd(dim: number, index: Tensor, source: Tensor): Tensor {
     const d = wrapDim("indexAdd", dim, this.ndim);
     const wide = index.reshape(source.shape.map((n, i) => (i === d ? n : 1))).expand(source.shape);
     return ix.scatterAdd(this, d, wide, source);
   }
-  take(index: Tensor): Tensor { return ix.takeFlat(this, index); }
+  take(index: Tensor): Tensor {
+    return ix.takeFlat(this, index);
+  }
   maskedSelect(mask: Tensor): Tensor {
     const shape = v.expand(mask, e.eq.call(this.detach(), mask.detach()).shape).shape;
     return ix.indexTensor(v.expand(this, shape), [v.expand(mask, shape)]);
   }
-  maskedFill(mask: Tensor, value: number): Tensor { return e.whereSelect.call(ix.scalarLike(value, this), this, mask); }
-  maskedFill_(mask: Tensor, value: number): this { return this.assign(this.maskedFill(mask, value), "maskedFill"); }
-  nonzero(): Tensor { return ix.nonzero(this); }
-  where(condition: Tensor, other: Operand): Tensor { return e.whereSelect.call(this, other, condition); }
+  maskedFill(mask: Tensor, value: number): Tensor {
+    return e.whereSelect.call(ix.scalarLike(value, this), this, mask);
+  }
+  maskedFill_(mask: Tensor, value: number): this {
+    return this.assign(this.maskedFill(mask, value), "maskedFill");
+  }
+  nonzero(): Tensor {
+    return ix.nonzero(this);
+  }
+  where(condition: Tensor, other: Operand): Tensor {
+    return e.whereSelect.call(this, other, condition);
+  }
 
   // ── Arithmetic ────────────────────────────────────────────────────────────────────────────────────────────────────
   /** x + alpha·y */
@@ -515,14 +635,22 @@ export class Tensor {
   sub(other: Operand, o?: { alpha?: number }): Tensor {
     return o?.alpha === undefined || o.alpha === 1 ? e.sub.call(this, other) : e.subScaled.call(this, other, o.alpha);
   }
-  mul(other: Operand): Tensor { return e.mul.call(this, other); }
+  mul(other: Operand): Tensor {
+    return e.mul.call(this, other);
+  }
   div(other: Operand, o?: { roundingMode?: "trunc" | "floor" | null }): Tensor {
     if (o?.roundingMode === "floor") return e.divFloor.call(this, other);
     return o?.roundingMode === "trunc" ? e.divTrunc.call(this, other) : e.div.call(this, other);
   }
-  floorDivide(other: Operand): Tensor { return e.divFloor.call(this, other); }
-  fmod(other: Operand): Tensor { return e.fmod.call(this, other); }
-  remainder(other: Operand): Tensor { return e.remainder.call(this, other); }
+  floorDivide(other: Operand): Tensor {
+    return e.divFloor.call(this, other);
+  }
+  fmod(other: Operand): Tensor {
+    return e.fmod.call(this, other);
+  }
+  remainder(other: Operand): Tensor {
+    return e.remainder.call(this, other);
+  }
   pow(exponent: Operand): Tensor {
     if (exponent === 2 && this.dtype !== "bool") return e.square.call(this);
     if (typeof exponent === "number" && exponent < 0 && Number.isInteger(exponent) && !isFloating(this.dtype)) {
@@ -530,41 +658,111 @@ export class Tensor {
     }
     return e.pow.call(this, exponent);
   }
-  neg(): Tensor { return e.neg.call(this); }
-  abs(): Tensor { return e.abs.call(this); }
-  sign(): Tensor { return e.sign.call(this); }
-  reciprocal(): Tensor { return e.reciprocal.call(this); }
-  square(): Tensor { return e.square.call(this); }
-  sqrt(): Tensor { return e.sqrt.call(this); }
-  rsqrt(): Tensor { return e.rsqrt.call(this); }
-  exp(): Tensor { return e.exp.call(this); }
-  exp2(): Tensor { return e.exp2.call(this); }
-  expm1(): Tensor { return e.expm1.call(this); }
-  log(): Tensor { return e.log.call(this); }
-  log1p(): Tensor { return e.log1p.call(this); }
-  log2(): Tensor { return e.log2.call(this); }
-  log10(): Tensor { return e.log10.call(this); }
-  sin(): Tensor { return e.sin.call(this); }
-  cos(): Tensor { return e.cos.call(this); }
-  tan(): Tensor { return e.tan.call(this); }
-  asin(): Tensor { return e.asin.call(this); }
-  acos(): Tensor { return e.acos.call(this); }
-  atan(): Tensor { return e.atan.call(this); }
-  atan2(other: Operand): Tensor { return e.atan2.call(this, other); }
-  sinh(): Tensor { return e.sinh.call(this); }
-  cosh(): Tensor { return e.cosh.call(this); }
-  tanh(): Tensor { return e.tanh.call(this); }
-  asinh(): Tensor { return e.asinh.call(this); }
-  acosh(): Tensor { return e.acosh.call(this); }
-  atanh(): Tensor { return e.atanh.call(this); }
-  erf(): Tensor { return e.erf.call(this); }
-  sigmoid(): Tensor { return e.sigmoid.call(this); }
-  relu(): Tensor { return e.relu.call(this); }
-  floor(): Tensor { return e.floor.call(this); }
-  ceil(): Tensor { return e.ceil.call(this); }
-  round(): Tensor { return e.round.call(this); }
-  trunc(): Tensor { return e.trunc.call(this); }
-  frac(): Tensor { return e.frac.call(this); }
+  neg(): Tensor {
+    return e.neg.call(this);
+  }
+  abs(): Tensor {
+    return e.abs.call(this);
+  }
+  sign(): Tensor {
+    return e.sign.call(this);
+  }
+  reciprocal(): Tensor {
+    return e.reciprocal.call(this);
+  }
+  square(): Tensor {
+    return e.square.call(this);
+  }
+  sqrt(): Tensor {
+    return e.sqrt.call(this);
+  }
+  rsqrt(): Tensor {
+    return e.rsqrt.call(this);
+  }
+  exp(): Tensor {
+    return e.exp.call(this);
+  }
+  exp2(): Tensor {
+    return e.exp2.call(this);
+  }
+  expm1(): Tensor {
+    return e.expm1.call(this);
+  }
+  log(): Tensor {
+    return e.log.call(this);
+  }
+  log1p(): Tensor {
+    return e.log1p.call(this);
+  }
+  log2(): Tensor {
+    return e.log2.call(this);
+  }
+  log10(): Tensor {
+    return e.log10.call(this);
+  }
+  sin(): Tensor {
+    return e.sin.call(this);
+  }
+  cos(): Tensor {
+    return e.cos.call(this);
+  }
+  tan(): Tensor {
+    return e.tan.call(this);
+  }
+  asin(): Tensor {
+    return e.asin.call(this);
+  }
+  acos(): Tensor {
+    return e.acos.call(this);
+  }
+  atan(): Tensor {
+    return e.atan.call(this);
+  }
+  atan2(other: Operand): Tensor {
+    return e.atan2.call(this, other);
+  }
+  sinh(): Tensor {
+    return e.sinh.call(this);
+  }
+  cosh(): Tensor {
+    return e.cosh.call(this);
+  }
+  tanh(): Tensor {
+    return e.tanh.call(this);
+  }
+  asinh(): Tensor {
+    return e.asinh.call(this);
+  }
+  acosh(): Tensor {
+    return e.acosh.call(this);
+  }
+  atanh(): Tensor {
+    return e.atanh.call(this);
+  }
+  erf(): Tensor {
+    return e.erf.call(this);
+  }
+  sigmoid(): Tensor {
+    return e.sigmoid.call(this);
+  }
+  relu(): Tensor {
+    return e.relu.call(this);
+  }
+  floor(): Tensor {
+    return e.floor.call(this);
+  }
+  ceil(): Tensor {
+    return e.ceil.call(this);
+  }
+  round(): Tensor {
+    return e.round.call(this);
+  }
+  trunc(): Tensor {
+    return e.trunc.call(this);
+  }
+  frac(): Tensor {
+    return e.frac.call(this);
+  }
   clamp(min?: Operand | null | { min?: Operand; max?: Operand }, max?: Operand | null): Tensor {
     let lo = min as Operand | null | undefined;
     let hi = max;
@@ -577,34 +775,87 @@ export class Tensor {
     if (hi !== undefined && hi !== null) return e.clampMax.call(this, hi);
     throw new ValueError("clamp: needs a lower or an upper bound");
   }
-  clip(min?: Operand | null, max?: Operand | null): Tensor { return this.clamp(min, max); }
-  maximum(other: Operand): Tensor { return e.maximum.call(this, other); }
-  minimum(other: Operand): Tensor { return e.minimum.call(this, other); }
-  lerp(end: Tensor, weight: Operand): Tensor { return e.lerp.call(this, end, weight); }
-  addcmul(a: Tensor, b: Tensor, o: { value?: number } = {}): Tensor { return e.addcmul.call(this, a, b, o.value ?? 1); }
-  addcdiv(a: Tensor, b: Tensor, o: { value?: number } = {}): Tensor { return e.addcdiv.call(this, a, b, o.value ?? 1); }
+  clip(min?: Operand | null, max?: Operand | null): Tensor {
+    return this.clamp(min, max);
+  }
+  maximum(other: Operand): Tensor {
+    return e.maximum.call(this, other);
+  }
+  minimum(other: Operand): Tensor {
+    return e.minimum.call(this, other);
+  }
+  lerp(end: Tensor, weight: Operand): Tensor {
+    return e.lerp.call(this, end, weight);
+  }
+  addcmul(a: Tensor, b: Tensor, o: { value?: number } = {}): Tensor {
+    return e.addcmul.call(this, a, b, o.value ?? 1);
+  }
+  addcdiv(a: Tensor, b: Tensor, o: { value?: number } = {}): Tensor {
+    return e.addcdiv.call(this, a, b, o.value ?? 1);
+  }
 
   // ── Comparison and logic ──────────────────────────────────────────────────────────────────────────────────────────
-  eq(other: Operand): Tensor { return e.eq.call(this, other); }
-  ne(other: Operand): Tensor { return e.ne.call(this, other); }
-  lt(other: Operand): Tensor { return e.lt.call(this, other); }
-  le(other: Operand): Tensor { return e.le.call(this, other); }
-  gt(other: Operand): Tensor { return e.gt.call(this, other); }
-  ge(other: Operand): Tensor { return e.ge.call(this, other); }
-  isnan(): Tensor { return e.isnan.call(this); }
-  isinf(): Tensor { return e.isinf.call(this); }
-  isfinite(): Tensor { return e.isfinite.call(this); }
-  logicalAnd(other: Operand): Tensor { return e.logicalAnd.call(this, other); }
-  logicalOr(other: Operand): Tensor { return e.logicalOr.call(this, other); }
-  logicalXor(other: Operand): Tensor { return e.logicalXor.call(this, other); }
-  logicalNot(): Tensor { return e.logicalNot.call(this); }
-  bitwiseAnd(other: Operand): Tensor { return e.bitwiseAnd.call(this, other); }
-  bitwiseOr(other: Operand): Tensor { return e.bitwiseOr.call(this, other); }
-  bitwiseXor(other: Operand): Tensor { return e.bitwiseXor.call(this, other); }
-  bitwiseNot(): Tensor { return e.bitwiseNot.call(this); }
+  eq(other: Operand): Tensor {
+    return e.eq.call(this, other);
+  }
+  ne(other: Operand): Tensor {
+    return e.ne.call(this, other);
+  }
+  lt(other: Operand): Tensor {
+    return e.lt.call(this, other);
+  }
+  le(other: Operand): Tensor {
+    return e.le.call(this, other);
+  }
+  gt(other: Operand): Tensor {
+    return e.gt.call(this, other);
+  }
+  ge(other: Operand): Tensor {
+    return e.ge.call(this, other);
+  }
+  isnan(): Tensor {
+    return e.isnan.call(this);
+  }
+  isinf(): Tensor {
+    return e.isinf.call(this);
+  }
+  isfinite(): Tensor {
+    return e.isfinite.call(this);
+  }
+  logicalAnd(other: Operand): Tensor {
+    return e.logicalAnd.call(this, other);
+  }
+  logicalOr(other: Operand): Tensor {
+    return e.logicalOr.call(this, other);
+  }
+  logicalXor(other: Operand): Tensor {
+    return e.logicalXor.call(this, other);
+  }
+  logicalNot(): Tensor {
+    return e.logicalNot.call(this);
+  }
+  bitwiseAnd(other: Operand): Tensor {
+    return e.bitwiseAnd.call(this, other);
+  }
+  bitwiseOr(other: Operand): Tensor {
+    return e.bitwiseOr.call(this, other);
+  }
+  bitwiseXor(other: Operand): Tensor {
+    return e.bitwiseXor.call(this, other);
+  }
+  bitwiseNot(): Tensor {
+    return e.bitwiseNot.call(this);
+  }
   isclose(other: Tensor, o: { rtol?: number; atol?: number; equalNan?: boolean } = {}): Tensor {
     const difference = this.sub(other).abs();
-    const near = difference.le(other.abs().mul(o.rtol ?? 1e-5).add(o.atol ?? 1e-8)).logicalAnd(difference.isfinite());
+    const near = difference
+      .le(
+        other
+          .abs()
+          .mul(o.rtol ?? 1e-5)
+          .add(o.atol ?? 1e-8),
+      )
+      .logicalAnd(difference.isfinite());
     const same = near.logicalOr(this.eq(other));
     return o.equalNan === true ? same.logicalOr(this.isnan().logicalAnd(other.isnan())) : same;
   }
@@ -617,13 +868,27 @@ export class Tensor {
   }
 
   // ── Reductions ────────────────────────────────────────────────────────────────────────────────────────────────────
-  sum(dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.sum(this, dim, o); }
-  mean(dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.mean(this, dim, o); }
-  prod(dim?: number | null, o?: r.ReduceOptions): Tensor { return r.prod(this, dim, o); }
-  var(dim?: r.Dims, o?: r.VarianceOptions): Tensor { return r.variance(this, dim, o); }
-  std(dim?: r.Dims, o?: r.VarianceOptions): Tensor { return r.std(this, dim, o); }
-  amax(dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.amax(this, dim, o); }
-  amin(dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.amin(this, dim, o); }
+  sum(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.sum(this, dim, o);
+  }
+  mean(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.mean(this, dim, o);
+  }
+  prod(dim?: number | null, o?: r.ReduceOptions): Tensor {
+    return r.prod(this, dim, o);
+  }
+  var(dim?: r.Dims, o?: r.VarianceOptions): Tensor {
+    return r.variance(this, dim, o);
+  }
+  std(dim?: r.Dims, o?: r.VarianceOptions): Tensor {
+    return r.std(this, dim, o);
+  }
+  amax(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.amax(this, dim, o);
+  }
+  amin(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.amin(this, dim, o);
+  }
   /** The largest element; with a dimension, the largest along it and where they are. */
   max(): Tensor;
   max(dim: number, o?: r.ReduceOptions): ExtremeResult;
@@ -635,64 +900,152 @@ export class Tensor {
   min(dim?: number, o: r.ReduceOptions = {}): Tensor | ExtremeResult {
     return dim === undefined ? r.amin(this) : r.extremeWithIndex("min", this, dim, o.keepdim ?? false);
   }
-  argmax(dim?: number | null, o: r.ReduceOptions = {}): Tensor { return r.argExtreme("max", this, dim, o.keepdim ?? false); }
-  argmin(dim?: number | null, o: r.ReduceOptions = {}): Tensor { return r.argExtreme("min", this, dim, o.keepdim ?? false); }
-  any(dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.any(this, dim, o); }
-  all(dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.all(this, dim, o); }
-  norm(p = 2, dim?: r.Dims, o?: r.ReduceOptions): Tensor { return r.norm(this, p, dim, o); }
-  logsumexp(dim: r.Dims, o?: r.ReduceOptions): Tensor { return r.logsumexp(this, dim, o); }
-  countNonzero(dim?: r.Dims): Tensor { return this.detach().ne(0).sum(dim); }
+  argmax(dim?: number | null, o: r.ReduceOptions = {}): Tensor {
+    return r.argExtreme("max", this, dim, o.keepdim ?? false);
+  }
+  argmin(dim?: number | null, o: r.ReduceOptions = {}): Tensor {
+    return r.argExtreme("min", this, dim, o.keepdim ?? false);
+  }
+  any(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.any(this, dim, o);
+  }
+  all(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.all(this, dim, o);
+  }
+  norm(p = 2, dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.norm(this, p, dim, o);
+  }
+  logsumexp(dim: r.Dims, o?: r.ReduceOptions): Tensor {
+    return r.logsumexp(this, dim, o);
+  }
+  countNonzero(dim?: r.Dims): Tensor {
+    return this.detach().ne(0).sum(dim);
+  }
   median(): Tensor;
   median(dim: number, o?: r.ReduceOptions): ExtremeResult;
   median(dim?: number, o: r.ReduceOptions = {}): Tensor | ExtremeResult {
     const result = so.median(this, dim, o.keepdim ?? false);
     return dim === undefined ? result.values : result;
   }
-  cumsum(dim: number): Tensor { return r.cumulative("sum", this, dim); }
-  cumprod(dim: number): Tensor { return r.cumulative("prod", this, dim); }
-  softmax(dim: number): Tensor { return nm.softmax(this, dim); }
-  logSoftmax(dim: number): Tensor { return nm.logSoftmax(this, dim); }
-  sort(dim = -1, o?: so.SortOptions): ExtremeResult { return so.sort(this, dim, o); }
-  argsort(dim = -1, o?: so.SortOptions): Tensor { return so.argsort(this, dim, o); }
-  topk(k: number, dim = -1, o?: so.TopkOptions): ExtremeResult { return so.topk(this, k, dim, o); }
+  cumsum(dim: number): Tensor {
+    return r.cumulative("sum", this, dim);
+  }
+  cumprod(dim: number): Tensor {
+    return r.cumulative("prod", this, dim);
+  }
+  softmax(dim: number): Tensor {
+    return nm.softmax(this, dim);
+  }
+  logSoftmax(dim: number): Tensor {
+    return nm.logSoftmax(this, dim);
+  }
+  sort(dim = -1, o?: so.SortOptions): ExtremeResult {
+    return so.sort(this, dim, o);
+  }
+  argsort(dim = -1, o?: so.SortOptions): Tensor {
+    return so.argsort(this, dim, o);
+  }
+  topk(k: number, dim = -1, o?: so.TopkOptions): ExtremeResult {
+    return so.topk(this, k, dim, o);
+  }
 
   // ── Products ──────────────────────────────────────────────────────────────────────────────────────────────────────
-  matmul(other: Tensor): Tensor { return mm.matmul(this, other); }
-  mm(other: Tensor): Tensor { return mm.mm(this, other); }
-  bmm(other: Tensor): Tensor { return mm.bmm(this, other); }
-  mv(other: Tensor): Tensor { return mm.mv(this, other); }
-  dot(other: Tensor): Tensor { return mm.dotProduct(this, other); }
-  outer(other: Tensor): Tensor { return mm.outer(this, other); }
-  addmm(x: Tensor, y: Tensor, o?: { beta?: number; alpha?: number }): Tensor { return mm.addmm(this, x, y, o); }
+  matmul(other: Tensor): Tensor {
+    return mm.matmul(this, other);
+  }
+  mm(other: Tensor): Tensor {
+    return mm.mm(this, other);
+  }
+  bmm(other: Tensor): Tensor {
+    return mm.bmm(this, other);
+  }
+  mv(other: Tensor): Tensor {
+    return mm.mv(this, other);
+  }
+  dot(other: Tensor): Tensor {
+    return mm.dotProduct(this, other);
+  }
+  outer(other: Tensor): Tensor {
+    return mm.outer(this, other);
+  }
+  addmm(x: Tensor, y: Tensor, o?: { beta?: number; alpha?: number }): Tensor {
+    return mm.addmm(this, x, y, o);
+  }
 
   // ── In place ──────────────────────────────────────────────────────────────────────────────────────────────────────
   add_(other: Operand, o?: { alpha?: number }): this {
-    return o?.alpha === undefined || o.alpha === 1 ? this.inPlace(e.add, other) : this.inPlace(e.addScaled, other, o.alpha);
+    return o?.alpha === undefined || o.alpha === 1
+      ? this.inPlace(e.add, other)
+      : this.inPlace(e.addScaled, other, o.alpha);
   }
   sub_(other: Operand, o?: { alpha?: number }): this {
-    return o?.alpha === undefined || o.alpha === 1 ? this.inPlace(e.sub, other) : this.inPlace(e.subScaled, other, o.alpha);
+    return o?.alpha === undefined || o.alpha === 1
+      ? this.inPlace(e.sub, other)
+      : this.inPlace(e.subScaled, other, o.alpha);
   }
-  mul_(other: Operand): this { return this.inPlace(e.mul, other); }
-  div_(other: Operand): this { return this.inPlace(e.div, other); }
-  pow_(exponent: Operand): this { return this.inPlace(e.pow, exponent); }
-  remainder_(other: Operand): this { return this.inPlace(e.remainder, other); }
-  neg_(): this { return this.inPlace(e.neg); }
-  abs_(): this { return this.inPlace(e.abs); }
-  sqrt_(): this { return this.inPlace(e.sqrt); }
-  rsqrt_(): this { return this.inPlace(e.rsqrt); }
-  square_(): this { return this.inPlace(e.square); }
-  reciprocal_(): this { return this.inPlace(e.reciprocal); }
-  exp_(): this { return this.inPlace(e.exp); }
-  log_(): this { return this.inPlace(e.log); }
-  sin_(): this { return this.inPlace(e.sin); }
-  cos_(): this { return this.inPlace(e.cos); }
-  tanh_(): this { return this.inPlace(e.tanh); }
-  sigmoid_(): this { return this.inPlace(e.sigmoid); }
-  relu_(): this { return this.inPlace(e.relu); }
-  floor_(): this { return this.inPlace(e.floor); }
-  ceil_(): this { return this.inPlace(e.ceil); }
-  round_(): this { return this.inPlace(e.round); }
-  trunc_(): this { return this.inPlace(e.trunc); }
+  mul_(other: Operand): this {
+    return this.inPlace(e.mul, other);
+  }
+  div_(other: Operand): this {
+    return this.inPlace(e.div, other);
+  }
+  pow_(exponent: Operand): this {
+    return this.inPlace(e.pow, exponent);
+  }
+  remainder_(other: Operand): this {
+    return this.inPlace(e.remainder, other);
+  }
+  neg_(): this {
+    return this.inPlace(e.neg);
+  }
+  abs_(): this {
+    return this.inPlace(e.abs);
+  }
+  sqrt_(): this {
+    return this.inPlace(e.sqrt);
+  }
+  rsqrt_(): this {
+    return this.inPlace(e.rsqrt);
+  }
+  square_(): this {
+    return this.inPlace(e.square);
+  }
+  reciprocal_(): this {
+    return this.inPlace(e.reciprocal);
+  }
+  exp_(): this {
+    return this.inPlace(e.exp);
+  }
+  log_(): this {
+    return this.inPlace(e.log);
+  }
+  sin_(): this {
+    return this.inPlace(e.sin);
+  }
+  cos_(): this {
+    return this.inPlace(e.cos);
+  }
+  tanh_(): this {
+    return this.inPlace(e.tanh);
+  }
+  sigmoid_(): this {
+    return this.inPlace(e.sigmoid);
+  }
+  relu_(): this {
+    return this.inPlace(e.relu);
+  }
+  floor_(): this {
+    return this.inPlace(e.floor);
+  }
+  ceil_(): this {
+    return this.inPlace(e.ceil);
+  }
+  round_(): this {
+    return this.inPlace(e.round);
+  }
+  trunc_(): this {
+    return this.inPlace(e.trunc);
+  }
   clamp_(min?: Operand | null, max?: Operand | null): this {
     const has = (b: Operand | null | undefined): b is Operand => b !== undefined && b !== null;
     if (has(min) && has(max)) return this.inPlace(e.clamp, min, max);
@@ -700,9 +1053,15 @@ export class Tensor {
     if (has(max)) return this.inPlace(e.clampMax, max);
     throw new ValueError("clamp_: needs a lower or an upper bound");
   }
-  lerp_(end: Tensor, weight: Operand): this { return this.inPlace(e.lerp, end, weight); }
-  addcmul_(a: Tensor, b: Tensor, o: { value?: number } = {}): this { return this.inPlace(e.addcmul, a, b, o.value ?? 1); }
-  addcdiv_(a: Tensor, b: Tensor, o: { value?: number } = {}): this { return this.inPlace(e.addcdiv, a, b, o.value ?? 1); }
+  lerp_(end: Tensor, weight: Operand): this {
+    return this.inPlace(e.lerp, end, weight);
+  }
+  addcmul_(a: Tensor, b: Tensor, o: { value?: number } = {}): this {
+    return this.inPlace(e.addcmul, a, b, o.value ?? 1);
+  }
+  addcdiv_(a: Tensor, b: Tensor, o: { value?: number } = {}): this {
+    return this.inPlace(e.addcdiv, a, b, o.value ?? 1);
+  }
   fill_(value: number | Tensor): this {
     if (value instanceof Tensor) return this.copy_(value);
     if (isGradEnabled() && this.requiresGrad) {
@@ -714,7 +1073,9 @@ export class Tensor {
     this.buffer.version += 1;
     return this;
   }
-  zero_(): this { return this.fill_(0); }
+  zero_(): this {
+    return this.fill_(0);
+  }
   copy_(source: Tensor): this {
     v.expand(source.detach(), this.shape); // the shapes are checked before anything changes
     return this.assign(source, "copy");
@@ -726,7 +1087,12 @@ export class Tensor {
     return this.refilled(() => rnd.fillNormal(this, mean, std, o.generator));
   }
   bernoulli_(p = 0.5, o: { generator?: rnd.Generator } = {}): this {
-    return this.copy_(rnd.rand(this.shape, { device: this.device, ...o }).lt(p).to(this.dtype));
+    return this.copy_(
+      rnd
+        .rand(this.shape, { device: this.device, ...o })
+        .lt(p)
+        .to(this.dtype),
+    );
   }
 
   private refilled(fn: () => void): this {
@@ -750,12 +1116,15 @@ export class Tensor {
   }
 }
 
-setConstruct((buffer, device, dtype, shape, strides, offset, contiguous) =>
-  new Tensor(buffer, device, dtype, shape, strides, offset, contiguous));
+setConstruct(
+  (buffer, device, dtype, shape, strides, offset, contiguous) =>
+    new Tensor(buffer, device, dtype, shape, strides, offset, contiguous),
+);
 ix.setListToTensor((list, like) =>
   typeof list[0] === "boolean"
     ? fromData(list as boolean[], { dtype: "bool", device: like.device })
-    : fromData(list as number[], { dtype: "int32", device: like.device }));
+    : fromData(list as number[], { dtype: "int32", device: like.device }),
+);
 
 /** A view of contiguous `z` at given strides. */
 function asStrided(z: Tensor, shape: Shape, strides: Shape, offset: number): Tensor {
@@ -768,7 +1137,12 @@ function triangle(x: Tensor, condition: (difference: Tensor) => Tensor): Tensor 
   if (x.ndim < 2) throw new ShapeError(`tril, triu: ${show(x.shape)} has fewer than 2 dimensions`);
   const rows = x.shape[x.ndim - 2] as number;
   const columns = x.shape[x.ndim - 1] as number;
-  const line = (n: number): Tensor => fromTypedArray(Int32Array.from({ length: n }, (_, i) => i), [n], { device: x.device });
+  const line = (n: number): Tensor =>
+    fromTypedArray(
+      Int32Array.from({ length: n }, (_, i) => i),
+      [n],
+      { device: x.device },
+    );
   return v.cast(condition(line(columns).unsqueeze(0).sub(line(rows).unsqueeze(1))), x.dtype);
 }
 

@@ -57,7 +57,11 @@ export async function downloadAll(
   }
 }
 
-async function anyMirror(file: RemoteFile, options: DownloadOptions & { mirrors: readonly string[] }, failures: string[]): Promise<boolean> {
+async function anyMirror(
+  file: RemoteFile,
+  options: DownloadOptions & { mirrors: readonly string[] },
+  failures: string[],
+): Promise<boolean> {
   const part = `${file.path}.gz.part`;
   for (const mirror of options.mirrors) {
     const url = `${mirror.replace(/\/+$/, "")}/${file.remote}`;
@@ -91,7 +95,13 @@ function finish(part: string, file: RemoteFile, url: string): boolean {
 }
 
 /** Brings `part` up to the whole remote file, asking only for what is missing. */
-async function fetchPart(url: string, mirror: string, part: string, file: RemoteFile, options: DownloadOptions): Promise<void> {
+async function fetchPart(
+  url: string,
+  mirror: string,
+  part: string,
+  file: RemoteFile,
+  options: DownloadOptions,
+): Promise<void> {
   const have = fileSize(part);
   const silence = new Silence(options.timeout ?? 20_000, options.signal);
   try {

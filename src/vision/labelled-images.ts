@@ -3,8 +3,9 @@
  * is a copy of a few hundred bytes, a batch one gather; no image is a tensor before somebody asks. Where the bytes
  * come from is left to the subclasses.
  */
-import { Dataset } from "../data/index.js";
+
 import { checkIndex } from "../data/dataset.js";
+import { Dataset } from "../data/index.js";
 import { fromTypedArray, type Tensor } from "../tensor/index.js";
 
 /** Height and width of an image in pixels: MNIST's, and of all that took its place. */

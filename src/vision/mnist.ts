@@ -124,13 +124,15 @@ export class MNIST extends LabelledImages {
     // biome-ignore lint/complexity/noThisInStatic: each class has its own files
     const { name, folders, mirrors, md5 } = this.variant;
     const folder = join(root, folders[0] as string);
-    const files = Object.entries(md5).map(([file, sum]): RemoteFile => ({
-      remote: `${file}.gz`,
-      path: join(folder, file),
-      md5: options.md5?.[`${file}.gz`] ?? sum,
-      maxBytes: maxFileBytes,
-      check: (bytes, label) => void parseIdx(bytes, label),
-    }));
+    const files = Object.entries(md5).map(
+      ([file, sum]): RemoteFile => ({
+        remote: `${file}.gz`,
+        path: join(folder, file),
+        md5: options.md5?.[`${file}.gz`] ?? sum,
+        maxBytes: maxFileBytes,
+        check: (bytes, label) => void parseIdx(bytes, label),
+      }),
+    );
     await downloadAll(name, files, { ...options, mirrors: options.mirrors ?? mirrors });
     return folder;
   }
@@ -190,10 +192,18 @@ function load(variant: Variant, options: MNISTOptions | MNISTBytes): { pixels: U
   );
 }
 
-function check(variant: Variant, images: ReturnType<typeof parseIdx>, labels: ReturnType<typeof parseIdx>, imageFile: string, labelFile: string) {
+function check(
+  variant: Variant,
+  images: ReturnType<typeof parseIdx>,
+  labels: ReturnType<typeof parseIdx>,
+  imageFile: string,
+  labelFile: string,
+) {
   const [count, height, width] = images.shape;
   if (!(images.data instanceof Uint8Array) || images.shape.length !== 3 || height !== side || width !== side) {
-    throw new FormatError(`${imageFile}: holds ${describe(images)}; ${variant.name} images are uint8 N × ${side} × ${side}`);
+    throw new FormatError(
+      `${imageFile}: holds ${describe(images)}; ${variant.name} images are uint8 N × ${side} × ${side}`,
+    );
   }
   if (!(labels.data instanceof Uint8Array) || labels.shape.length !== 1) {
     throw new FormatError(`${labelFile}: holds ${describe(labels)}; ${variant.name} labels are uint8 N`);

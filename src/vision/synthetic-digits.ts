@@ -38,7 +38,8 @@ export class SyntheticDigits extends LabelledImages {
     if (!(Number.isSafeInteger(length) && length > 0 && length <= 1_000_000)) {
       throw new ValueError(`SyntheticDigits: length is ${length}; it must be a whole number from 1 to 1,000,000`);
     }
-    if (!Number.isSafeInteger(seed)) throw new ValueError(`SyntheticDigits: seed is ${seed}; it must be a whole number`);
+    if (!Number.isSafeInteger(seed))
+      throw new ValueError(`SyntheticDigits: seed is ${seed}; it must be a whole number`);
     const key = scramble(scramble(seed) ^ (Math.floor(seed / 2 ** 32) | 0)) ^ (train ? 0x5bd1e995 : 0);
     const labels = Uint8Array.from({ length }, (_, index) => Math.floor(new Draws(key, index).uniform() * 10));
     super(new Uint8Array(length * imageBytes), labels);
@@ -81,7 +82,9 @@ function drawDigit(digit: number, draws: Draws, pixels: Uint8Array): void {
   for (const { smooth, points } of way) {
     const moved: number[] = [];
     for (let i = 0; i < points.length; i += 2) {
-      moved.push(...place((points[i] as number) + draws.bell(tremble), (points[i + 1] as number) + draws.bell(tremble)));
+      moved.push(
+        ...place((points[i] as number) + draws.bell(tremble), (points[i + 1] as number) + draws.bell(tremble)),
+      );
     }
     drawPolyline(ink, smooth ? smoothed(moved) : moved, pen);
   }

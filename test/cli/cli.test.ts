@@ -24,7 +24,10 @@ interface How {
 }
 
 function cresset(args: string[], { cwd = temporaryFolder(), env = {}, watch }: How = {}): Promise<Ended> {
-  const child = spawn(process.execPath, [main, ...args], { cwd, env: { ...process.env, CRESSET_DATA: "", NO_COLOR: "1", ...env } });
+  const child = spawn(process.execPath, [main, ...args], {
+    cwd,
+    env: { ...process.env, CRESSET_DATA: "", NO_COLOR: "1", ...env },
+  });
   const ended: Ended = { code: null, out: "", err: "" };
   const kill = (signal: NodeJS.Signals) => void child.kill(signal);
   const listen = (stream: "out" | "err") => (text: Buffer) => {
@@ -54,7 +57,10 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
   it("trains, tests, draws, and leaves weights, history and summary", async () => {
     const cwd = temporaryFolder();
     const data = smallMnist(join(cwd, "data"));
-    const { code, out, err } = await cresset(["mnist", "--data", data, "--epochs", "6", "--batch", "32", "--seed", "3"], { cwd });
+    const { code, out, err } = await cresset(
+      ["mnist", "--data", data, "--epochs", "6", "--batch", "32", "--seed", "3"],
+      { cwd },
+    );
     expect(err).toMatch(/epoch 6\/6 {2}100 % {2}loss 0\.\d+ {2}[\d,.…]+ images\/s/);
     expect(out).toContain("MNIST, 320 images to train on");
     expect(out).toMatch(/accuracy +100\.00 %: 320 of 320 test images/);
@@ -70,7 +76,15 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
     const history = readFileSync(join(folder, "history.csv"), "utf8").trim().split("\n");
     expect(history[0]).toBe("step,loss");
     expect(history.length).toBe(1 + 6 * 10);
-    expect(json(join(folder, "summary.json"))).toMatchObject({ dataset: "MNIST", model: "refined", steps: 60, accuracy: 1, seed: 3, batch: 32, interrupted: false });
+    expect(json(join(folder, "summary.json"))).toMatchObject({
+      dataset: "MNIST",
+      model: "refined",
+      steps: 60,
+      accuracy: 1,
+      seed: 3,
+      batch: 32,
+      interrupted: false,
+    });
     expect(loadMetadata(join(folder, "weights.safetensors")).model).toBe("refined");
     expect(Object.keys(loadFile(join(folder, "weights.safetensors"))).length).toBe(6);
   });
@@ -78,8 +92,19 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
   it("gives the same weights for the same seed, others for another", async () => {
     const cwd = temporaryFolder();
     const data = smallMnist(join(cwd, "data"));
-    for (const [out, seed] of [["a", "1"], ["b", "1"], ["c", "2"]] as const) {
-      expect((await cresset(["mnist", "--model", "seed", "--batch", "8", "--epochs", "1", "--data", data, "--seed", seed, "--out", out], { cwd })).code).toBe(0);
+    for (const [out, seed] of [
+      ["a", "1"],
+      ["b", "1"],
+      ["c", "2"],
+    ] as const) {
+      expect(
+        (
+          await cresset(
+            ["mnist", "--model", "seed", "--batch", "8", "--epochs", "1", "--data", data, "--seed", seed, "--out", out],
+            { cwd },
+          )
+        ).code,
+      ).toBe(0);
     }
     const weights = (run: string) => readFileSync(join(cwd, run, "weights.safetensors"));
     expect(weights("a")).toEqual(weights("b"));
@@ -90,14 +115,17 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
     const cwd = temporaryFolder();
     const data = smallMnist(join(cwd, "data"));
     let sent = false;
-    const { code, out } = await cresset(["mnist", "--data", data, "--epochs", "1000000", "--batch", "1", "--out", "run"], {
-      cwd,
-      watch: (printed, kill) => {
-        if (sent || !/epoch \d+\/1000000/.test(printed)) return;
-        sent = true;
-        kill("SIGINT");
+    const { code, out } = await cresset(
+      ["mnist", "--data", data, "--epochs", "1000000", "--batch", "1", "--out", "run"],
+      {
+        cwd,
+        watch: (printed, kill) => {
+          if (sent || !/epoch \d+\/1000000/.test(printed)) return;
+          sent = true;
+          kill("SIGINT");
+        },
       },
-    });
+    );
     expect(code).toBe(130);
     expect(out).toMatch(/stopped +after [\d,]+ steps/);
     expect(readdirSync(join(cwd, "run")).toSorted()).toEqual(["history.csv", "summary.json", "weights.safetensors"]);
@@ -128,7 +156,9 @@ describe("cresset mnist predict", { timeout: 120_000 }, () => {
     const lines = await cresset(["mnist", "predict", "--weights", weights, "--data", "data"], { cwd });
     expect(lines.code).toBe(0);
     expect(lines.out.match(/^image \d+: (\d) \(0\.\d+\) {2}right$/gm)?.length).toBe(10);
-    const drawn = await cresset(["mnist", "predict", "--weights", weights, "--data", "data", "--index", "3", "5"], { cwd });
+    const drawn = await cresset(["mnist", "predict", "--weights", weights, "--data", "data", "--index", "3", "5"], {
+      cwd,
+    });
     expect(drawn.out).toMatch(/image 3: 3 /);
     expect(drawn.out).toMatch(/image 5: 5 /);
     expect(drawn.out).toContain("█");
@@ -139,7 +169,9 @@ describe("cresset mnist predict", { timeout: 120_000 }, () => {
     const mine = await cresset(["mnist", "predict", "--weights", weights, "--images", "mine.idx"], { cwd });
     expect(mine.out).toContain("mine.idx, 2 images");
     expect(mine.out).not.toContain("right");
-    const beyond = await cresset(["mnist", "predict", "--weights", weights, "--images", "mine.idx", "--index", "2"], { cwd });
+    const beyond = await cresset(["mnist", "predict", "--weights", weights, "--images", "mine.idx", "--index", "2"], {
+      cwd,
+    });
     expect([beyond.code, beyond.err]).toEqual([1, "cresset: image 2 of 2; the last is 1\n"]);
   });
 
@@ -147,10 +179,16 @@ describe("cresset mnist predict", { timeout: 120_000 }, () => {
     put(join(cwd, "bad.safetensors"), new Uint8Array(100));
     const bad = await cresset(["mnist", "predict", "--weights", "bad.safetensors"], { cwd });
     expect([bad.code, bad.err]).toEqual([1, expect.stringMatching(/^cresset: bad\.safetensors: .*\n$/)]);
-    const traced = await cresset(["mnist", "predict", "--weights", "bad.safetensors"], { cwd, env: { CRESSET_DEBUG: "1" } });
+    const traced = await cresset(["mnist", "predict", "--weights", "bad.safetensors"], {
+      cwd,
+      env: { CRESSET_DEBUG: "1" },
+    });
     expect(traced.err).toMatch(/\n +at /);
     const absent = await cresset(["mnist", "predict", "--weights", "none.safetensors"], { cwd });
-    expect([absent.code, absent.err]).toEqual([1, expect.stringMatching(/^cresset: cannot open none\.safetensors.*\n$/)]);
+    expect([absent.code, absent.err]).toEqual([
+      1,
+      expect.stringMatching(/^cresset: cannot open none\.safetensors.*\n$/),
+    ]);
   });
 });
 
@@ -171,7 +209,18 @@ describe("usage", { timeout: 30_000 }, () => {
   it("helps, with examples, and at once", async () => {
     const help = await cresset(["mnist", "--help"]);
     expect(help.code).toBe(0);
-    for (const option of ["--model", "--epochs", "--batch", "--lr", "--seed", "--data", "--out", "--device", "Examples:"]) expect(help.out).toContain(option);
+    for (const option of [
+      "--model",
+      "--epochs",
+      "--batch",
+      "--lr",
+      "--seed",
+      "--data",
+      "--out",
+      "--device",
+      "Examples:",
+    ])
+      expect(help.out).toContain(option);
   });
 
   it("a folder that cannot be written is known before the work", async () => {
@@ -190,6 +239,9 @@ describe("usage", { timeout: 30_000 }, () => {
     put(join(folder, "train-images-idx3-ubyte"), new Uint8Array(3));
     put(join(folder, "train-labels-idx1-ubyte"), new Uint8Array(3));
     const damaged = await cresset(["mnist", "--data", folder]);
-    expect([damaged.code, damaged.err]).toEqual([1, expect.stringMatching(/^cresset: .*3 bytes; an IDX file has at least 4\n$/)]);
+    expect([damaged.code, damaged.err]).toEqual([
+      1,
+      expect.stringMatching(/^cresset: .*3 bytes; an IDX file has at least 4\n$/),
+    ]);
   });
 });

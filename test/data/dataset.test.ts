@@ -25,7 +25,14 @@ describe("Dataset", () => {
 });
 
 describe("TensorDataset", () => {
-  const data = new TensorDataset(tensor([[1, 2], [3, 4], [5, 6]]), tensor([10, 20, 30]));
+  const data = new TensorDataset(
+    tensor([
+      [1, 2],
+      [3, 4],
+      [5, 6],
+    ]),
+    tensor([10, 20, 30]),
+  );
 
   it("gives rows", () => {
     const [x, y] = data.get(1);
@@ -36,7 +43,10 @@ describe("TensorDataset", () => {
 
   it("gives batches that equal stacked rows", () => {
     const [x, y]: [Tensor, Tensor] = data.getBatch([2, 0]);
-    expect(x.tolist()).toEqual([[5, 6], [1, 2]]);
+    expect(x.tolist()).toEqual([
+      [5, 6],
+      [1, 2],
+    ]);
     expect(y.tolist()).toEqual([30, 10]);
   });
 
@@ -65,7 +75,8 @@ describe("Subset and ConcatDataset", () => {
 
 describe("randomSplit", () => {
   it("shares every item out once, the same way for the same seed", () => {
-    const split = (seed: number) => randomSplit(new Squares(10), [7, 3], { generator: seeded(seed) }).map((part) => [...part]);
+    const split = (seed: number) =>
+      randomSplit(new Squares(10), [7, 3], { generator: seeded(seed) }).map((part) => [...part]);
     const [a, b] = split(1) as [number[], number[]];
     expect([a.length, b.length]).toEqual([7, 3]);
     expect([...a, ...b].toSorted((x, y) => x - y)).toEqual([...new Squares(10)]);

@@ -40,15 +40,26 @@ describe("DataLoader", () => {
     const loader = new DataLoader(new Pairs(5), { batchSize: 2 });
     const batches = [...loader];
     expect(loader.length).toBe(3);
-    expect(batches.map(([x]) => x.shape)).toEqual([[2, 2], [2, 2], [1, 2]]);
+    expect(batches.map(([x]) => x.shape)).toEqual([
+      [2, 2],
+      [2, 2],
+      [1, 2],
+    ]);
     expect(labels(batches)).toEqual([[0, 1], [2, 3], [4]]);
-    expect(batches[0]?.[0].tolist()).toEqual([[0, 0.5], [1, 1.5]]);
+    expect(batches[0]?.[0].tolist()).toEqual([
+      [0, 0.5],
+      [1, 1.5],
+    ]);
   });
 
   it("has the types of a batch", () => {
     const loader = new DataLoader(new Pairs(5), { batchSize: 2, shuffle: true });
     expectTypeOf(loader).toEqualTypeOf<DataLoader<[Tensor, number], [Tensor, Tensor]>>();
-    expectTypeOf<Collated<{ x: Tensor; name: string; n: readonly [number, boolean] }>>().toEqualTypeOf<{ x: Tensor; name: string[]; n: [Tensor, Tensor] }>();
+    expectTypeOf<Collated<{ x: Tensor; name: string; n: readonly [number, boolean] }>>().toEqualTypeOf<{
+      x: Tensor;
+      name: string[];
+      n: [Tensor, Tensor];
+    }>();
     const custom = new DataLoader(new Pairs(5), { collate: (items) => items.map(([, y]) => y) });
     expectTypeOf(custom).toEqualTypeOf<DataLoader<[Tensor, number], number[]>>();
     expect([...custom]).toEqual([[0], [1], [2], [3], [4]]);
@@ -57,11 +68,15 @@ describe("DataLoader", () => {
   it("drops a last batch that is not full", () => {
     const loader = new DataLoader(new Pairs(5), { batchSize: 2, dropLast: true });
     expect(loader.length).toBe(2);
-    expect(labels(loader)).toEqual([[0, 1], [2, 3]]);
+    expect(labels(loader)).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
   });
 
   it("shuffles: every item once, the same for the same seed, anew each round", () => {
-    const loader = (seed: number) => new DataLoader(new Pairs(20), { batchSize: 20, shuffle: true, generator: seeded(seed) });
+    const loader = (seed: number) =>
+      new DataLoader(new Pairs(20), { batchSize: 20, shuffle: true, generator: seeded(seed) });
     const one = loader(1);
     const [first] = labels(one) as [number[]];
     expect(first.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 20 }, (_, i) => i));
@@ -78,13 +93,19 @@ describe("DataLoader", () => {
 
   it("takes whole batches from a data set that gives them", () => {
     const fast = new Fast(4);
-    expect(labels(new DataLoader(fast, { batchSize: 2 }))).toEqual([[0, 1], [2, 3]]);
+    expect(labels(new DataLoader(fast, { batchSize: 2 }))).toEqual([
+      [0, 1],
+      [2, 3],
+    ]);
     expect(fast.batches).toBe(2);
   });
 
   it("does not pass by a get that a subclass has overridden", () => {
     const doubled = new Doubled(4);
-    expect(labels(new DataLoader(doubled, { batchSize: 2 }))).toEqual([[0, 2], [4, 6]]);
+    expect(labels(new DataLoader(doubled, { batchSize: 2 }))).toEqual([
+      [0, 2],
+      [4, 6],
+    ]);
     expect(doubled.batches).toBe(0);
   });
 
@@ -163,7 +184,10 @@ describe("defaultCollate", () => {
       { x: tensor([1, 2]), y: 3, name: "a", deep: [true, { z: 1 }] as [boolean, { z: number }] },
       { x: tensor([3, 4]), y: 4, name: "b", deep: [false, { z: 2 }] as [boolean, { z: number }] },
     ]);
-    expect(x.tolist()).toEqual([[1, 2], [3, 4]]);
+    expect(x.tolist()).toEqual([
+      [1, 2],
+      [3, 4],
+    ]);
     expect([y.dtype, y.tolist()]).toEqual(["int32", [3, 4]]);
     expect(name).toEqual(["a", "b"]);
     expect([deep[0].dtype, deep[0].tolist()]).toEqual(["bool", [true, false]]);
@@ -172,7 +196,13 @@ describe("defaultCollate", () => {
 
   it("stacks typed arrays", () => {
     const batch = defaultCollate([new Uint8Array([1, 2]), new Uint8Array([3, 4])]);
-    expect([batch.dtype, batch.tolist()]).toEqual(["uint8", [[1, 2], [3, 4]]]);
+    expect([batch.dtype, batch.tolist()]).toEqual([
+      "uint8",
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ]);
   });
 
   it("never rounds a number, and never changes a dtype by itself", () => {
@@ -191,7 +221,9 @@ describe("defaultCollate", () => {
 
   it("says what does not fit", () => {
     expect(() => defaultCollate([])).toThrow(/empty batch/);
-    expect(() => defaultCollate<unknown>([1, "a"])).toThrow(/item is a number in the batch's first item, not in item 1/);
+    expect(() => defaultCollate<unknown>([1, "a"])).toThrow(
+      /item is a number in the batch's first item, not in item 1/,
+    );
     expect(() => defaultCollate([[1], [1, 2]])).toThrow(/lengths differ: 1 and 2/);
     expect(() => defaultCollate([null])).toThrow(/null, which has no batch/);
     expect(() => defaultCollate([tensor([1]), tensor([1, 2])])).toThrow();

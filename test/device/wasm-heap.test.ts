@@ -5,7 +5,7 @@ import { describe, expect, it } from "vitest";
 import { WasmEngine } from "../../src/device/wasm/engine.js";
 import { Heap } from "../../src/device/wasm/heap.js";
 import { DeviceError } from "../../src/errors.js";
-import { constant, load, type LoopKernel, make } from "../../src/kernel/ir.js";
+import { constant, type LoopKernel, load, make } from "../../src/kernel/ir.js";
 
 const MiB = 2 ** 20;
 
@@ -18,7 +18,15 @@ const increment: LoopKernel = {
     { type: "float32", step: "unit" },
   ],
   scalars: [],
-  stores: [{ operand: 1, value: make("add", "f32", [load(0, "f32"), constant(1, "f32")]), per: "element", at: null, accumulate: false }],
+  stores: [
+    {
+      operand: 1,
+      value: make("add", "f32", [load(0, "f32"), constant(1, "f32")]),
+      per: "element",
+      at: null,
+      accumulate: false,
+    },
+  ],
   outer: 1,
   inner: 0,
   vector: "outer",

@@ -76,11 +76,26 @@ export function runMatmul(
     bias === null ? 0 : bias.strides[0],
   ]);
   const executable = engine.compile(kernel);
-  engine.launch(executable, buffers, views.map((v) => v.offset), params, params.length, size.batch * size.m, 0);
+  engine.launch(
+    executable,
+    buffers,
+    views.map((v) => v.offset),
+    params,
+    params.length,
+    size.batch * size.m,
+    0,
+  );
   return download(engine, buffers[2], c.data);
 }
 
-export function expectMatmul(kernel: MatmulKernel, size: MatmulSizes, a: View, b: View, c: View, bias: View | null): Memory {
+export function expectMatmul(
+  kernel: MatmulKernel,
+  size: MatmulSizes,
+  a: View,
+  b: View,
+  c: View,
+  bias: View | null,
+): Memory {
   const out = c.data.slice() as Memory;
   interpretMatmul(kernel, size, a, b, { ...c, data: out }, bias);
   return out;
@@ -92,7 +107,8 @@ export function difference(got: Memory, want: Memory, tolerance: number): string
   for (let i = 0; i < got.length; i++) {
     const [x, y] = [got[i], want[i]];
     if (x === y) {
-      if (tolerance === 0 && !Object.is(x, y)) return `element ${i}: ${Object.is(x, -0) ? "-0" : x}, expected ${Object.is(y, -0) ? "-0" : y}`;
+      if (tolerance === 0 && !Object.is(x, y))
+        return `element ${i}: ${Object.is(x, -0) ? "-0" : x}, expected ${Object.is(y, -0) ? "-0" : y}`;
       continue;
     }
     const [p, q] = [Number(x), Number(y)];

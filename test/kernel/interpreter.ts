@@ -318,15 +318,25 @@ export function interpretLoop(
     const run = (per: "row" | "element", at: readonly number[]): void => {
       const seen = new Map<Expr, Value>();
       const stores = kernel.stores.filter((s) => s.per === per);
-      const values = stores.map((s) => [s.at === null ? 0 : Number(evaluate(s.at, at, seen)), evaluate(s.value, at, seen)] as const);
+      const values = stores.map(
+        (s) => [s.at === null ? 0 : Number(evaluate(s.at, at, seen)), evaluate(s.value, at, seen)] as const,
+      );
       stores.forEach((s, n) => {
         const v = views[s.operand];
         const [where, value] = values[n];
         if (s.at === null) {
-          write(v, at.reduce((sum, i, axis) => sum + i * v.strides[axis], v.offset), value);
+          write(
+            v,
+            at.reduce((sum, i, axis) => sum + i * v.strides[axis], v.offset),
+            value,
+          );
         } else {
           const old = s.accumulate ? read(v, v.offset + where, kernel.operands[s.operand].type, s.value.type) : null;
-          write(v, v.offset + where, old === null ? value : fit(foldInto("sum", s.value.type, old, value), s.value.type));
+          write(
+            v,
+            v.offset + where,
+            old === null ? value : fit(foldInto("sum", s.value.type, old, value), s.value.type),
+          );
         }
       });
     };
@@ -343,7 +353,14 @@ export interface MatmulSizes {
 }
 
 /** A, B and C with strides (batch, row, column); `bias` with its one stride. */
-export function interpretMatmul(kernel: MatmulKernel, size: MatmulSizes, a: View, b: View, c: View, bias: View | null): void {
+export function interpretMatmul(
+  kernel: MatmulKernel,
+  size: MatmulSizes,
+  a: View,
+  b: View,
+  c: View,
+  bias: View | null,
+): void {
   const type = kernel.type === "float32" ? "f32" : "f64";
   for (let z = 0; z < size.batch; z++)
     for (let m = 0; m < size.m; m++)

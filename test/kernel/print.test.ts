@@ -1,6 +1,6 @@
 /** The text that CRESSET_DEBUG=kernels shows. */
 import { expect, it } from "vitest";
-import { constant, load, type LoopKernel, make } from "../../src/kernel/ir.js";
+import { constant, type LoopKernel, load, make } from "../../src/kernel/ir.js";
 import { printKernel } from "../../src/kernel/print.js";
 
 it("prints a loop nest by its passes", () => {
@@ -47,7 +47,9 @@ it("prints a loop nest by its passes", () => {
 it("prints a matrix product with its epilogue", () => {
   const sum = make("add", "f32", [load(0, "f32"), load(1, "f32")]);
   const finish = make("select", "f32", [make("lt", "bool", [sum, constant(0, "f32")]), constant(0, "f32"), sum]);
-  expect(printKernel({ kind: "matmul", name: "linear", type: "float32", bias: true, finish })).toBe(`matmul linear: float32
+  expect(
+    printKernel({ kind: "matmul", name: "linear", type: "float32", bias: true, finish }),
+  ).toBe(`matmul linear: float32
   for b, m, n:
     load0 = sum over k of A[b, m, k] * B[b, k, n]
     load1 = bias[n]

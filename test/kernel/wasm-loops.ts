@@ -7,7 +7,14 @@ import type { Memory, Value, View } from "./interpreter.js";
 
 export const engine = new WasmEngine({ relaxed: false });
 export const lengths = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33];
-export const storageOf: Record<ValueType, StorageType> = { f32: "float32", f64: "float64", i32: "int32", i64: "int64", u32: "int32", bool: "bool" };
+export const storageOf: Record<ValueType, StorageType> = {
+  f32: "float32",
+  f64: "float64",
+  i32: "int32",
+  i64: "int64",
+  u32: "int32",
+  bool: "bool",
+};
 
 let seed = 1;
 export const random = (): number => {
@@ -16,7 +23,26 @@ export const random = (): number => {
 };
 
 const special: Record<string, readonly number[]> = {
-  float: [0, -0, 1, -1, 0.5, -0.5, 1.5, 2.5, -2.5, NaN, Infinity, -Infinity, 3e9, -3e9, 1e20, 2147483648, 16777217, 1e-40],
+  float: [
+    0,
+    -0,
+    1,
+    -1,
+    0.5,
+    -0.5,
+    1.5,
+    2.5,
+    -2.5,
+    NaN,
+    Infinity,
+    -Infinity,
+    3e9,
+    -3e9,
+    1e20,
+    2147483648,
+    16777217,
+    1e-40,
+  ],
   int: [0, 1, -1, 2, -2, 7, -7, 2147483647, -2147483648, 31, 32, 33, 65535, 65536],
 };
 

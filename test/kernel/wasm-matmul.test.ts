@@ -1,7 +1,7 @@
 /** The WebAssembly matrix product against the interpreter: every edge, any strides, batches, epilogues. */
 import { describe, expect, it } from "vitest";
 import { WasmEngine } from "../../src/device/wasm/engine.js";
-import { constant, type Expr, load, make, type MatmulKernel } from "../../src/kernel/ir.js";
+import { constant, type Expr, load, type MatmulKernel, make } from "../../src/kernel/ir.js";
 import { difference, expectMatmul, runMatmul } from "./harness.js";
 import { type Memory, memoryOf, type View } from "./interpreter.js";
 
@@ -18,7 +18,13 @@ const fill = (data: Memory): Memory => {
 };
 
 /** A batch of matrices laid out in one of several ways: strides (batch, row, column). */
-function matrix(type: MatmulKernel["type"], batch: number, rows: number, columns: number, layout: "rows" | "columns" | "loose"): View {
+function matrix(
+  type: MatmulKernel["type"],
+  batch: number,
+  rows: number,
+  columns: number,
+  layout: "rows" | "columns" | "loose",
+): View {
   const [row, column] = layout === "rows" ? [columns, 1] : layout === "columns" ? [1, rows] : [2 * columns + 3, 2];
   const each = rows * row + columns * column + 1;
   return { data: fill(memoryOf(type, batch * each + 5)), offset: 3, strides: [each, row, column] };
@@ -35,7 +41,9 @@ function check(
   const a = matrix(type, batch, m, k, layouts[0]);
   const b = matrix(type, batch, k, n, layouts[1]);
   const c: View = { data: fill(memoryOf(type, batch * m * (n + 2) + 4)), offset: 2, strides: [m * (n + 2), n + 2, 1] };
-  const bias: View | null = kernel.bias ? { data: fill(memoryOf(type, n * biasStride + 2)), offset: 1, strides: [biasStride] } : null;
+  const bias: View | null = kernel.bias
+    ? { data: fill(memoryOf(type, n * biasStride + 2)), offset: 1, strides: [biasStride] }
+    : null;
   const want = expectMatmul(kernel, size, a, b, c, bias);
   for (const engine of engines) {
     const problem = difference(runMatmul(engine, kernel, size, a, b, c, bias), want, type === "float32" ? 2e-5 : 1e-12);
@@ -43,7 +51,13 @@ function check(
   }
 }
 
-const plain = (type: MatmulKernel["type"], bias = false, finish: Expr | null = null): MatmulKernel => ({ kind: "matmul", name: "mm", type, bias, finish });
+const plain = (type: MatmulKernel["type"], bias = false, finish: Expr | null = null): MatmulKernel => ({
+  kind: "matmul",
+  name: "mm",
+  type,
+  bias,
+  finish,
+});
 
 describe("wasm: matrix product", () => {
   const layouts = ["rows", "columns", "loose"] as const;
@@ -82,8 +96,15 @@ describe("wasm: matrix product", () => {
     it(`${type}: bias and epilogue`, () => {
       const t = type === "float32" ? "f32" : "f64";
       const sum = make("add", t, [load(0, t), load(1, t)]);
-      const leaky = make("select", t, [make("lt", "bool", [sum, constant(0, t)]), make("mul", t, [sum, constant(0.25, t)]), sum]);
-      const odd = make("add", t, [make("cast", t, [make("cast", "i32", [make("mul", t, [load(0, t), constant(8, t)])])]), load(1, t)]);
+      const leaky = make("select", t, [
+        make("lt", "bool", [sum, constant(0, t)]),
+        make("mul", t, [sum, constant(0.25, t)]),
+        sum,
+      ]);
+      const odd = make("add", t, [
+        make("cast", t, [make("cast", "i32", [make("mul", t, [load(0, t), constant(8, t)])])]),
+        load(1, t),
+      ]);
       for (const [m, n, k] of [
         [1, 11, 6],
         [6, 8, 4],

@@ -4,7 +4,21 @@
  */
 import { expect, it } from "vitest";
 import { WasmEngine } from "../../src/device/wasm/engine.js";
-import { constant, type Expr, type Fold, index, load, type LoopKernel, make, type Operand, scalar, type StorageType, type Store, type ValueType, valueTypeOf } from "../../src/kernel/ir.js";
+import {
+  constant,
+  type Expr,
+  type Fold,
+  index,
+  type LoopKernel,
+  load,
+  make,
+  type Operand,
+  type StorageType,
+  type Store,
+  scalar,
+  type ValueType,
+  valueTypeOf,
+} from "../../src/kernel/ir.js";
 import { printKernel } from "../../src/kernel/print.js";
 import { difference, expectLoop, runLoop } from "./harness.js";
 import { memoryOf, type View } from "./interpreter.js";
@@ -53,7 +67,8 @@ class Generator {
       const fold: Fold = type === "bool" ? pick(["max", "min"]) : pick(["sum", "max", "min"]);
       return make("reduce", type, [this.small(this.expr(type, depth - 1, folds - 1))], 0, -1, fold);
     }
-    if (this.scanning && type !== "bool" && random() < 0.2) return make("scan", type, [this.small(sub())], 0, -1, pick(["sum", "max"] as const));
+    if (this.scanning && type !== "bool" && random() < 0.2)
+      return make("scan", type, [this.small(sub())], 0, -1, pick(["sum", "max"] as const));
     if (random() < 0.25) {
       const from = pick(this.types);
       if (from !== type) return make("cast", type, [sub(from)]);
@@ -65,7 +80,8 @@ class Generator {
     }
     if (random() < 0.3) return make("select", type, [this.expr("bool", depth - 1, folds), sub(), sub()]);
     if (random() < 0.2) return make(pick(["neg", "abs"] as const), type, [sub()]);
-    if (type !== "f32" && type !== "f64" && random() < 0.3) return this.small(make(pick(["and", "xor", "div", "rem", "shr"] as const), type, [sub(), sub()]));
+    if (type !== "f32" && type !== "f64" && random() < 0.3)
+      return this.small(make(pick(["and", "xor", "div", "rem", "shr"] as const), type, [sub(), sub()]));
     return this.small(make(pick(["add", "sub", "mul"] as const), type, [sub(), sub()]));
   }
 
@@ -85,12 +101,20 @@ function trial(): void {
   const vector = inner === 0 || (outer > 0 && random() < 0.5) ? "outer" : "inner";
   const axes = outer + inner;
   const axis = vector === "inner" ? axes - 1 : outer - 1;
-  const sizes = Array.from({ length: axes }, (_, a) => (a === axis ? pick([1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 70]) : 1 + below(5)));
+  const sizes = Array.from({ length: axes }, (_, a) =>
+    a === axis ? pick([1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 33, 70]) : 1 + below(5),
+  );
   if (random() < 0.03 && axes > 0) sizes[below(axes)] = 0;
   const inputs = Array.from({ length: 1 + below(3) }, () => pick(family));
   const types = [...new Set(inputs.map((t) => valueTypeOf[t]))];
   const scanning = inner === 1 && random() < 0.3;
-  const generator = new Generator(inputs, random() < 0.3 ? [...types, "i32"] : types, Math.max(1, axes), inner > 0, scanning);
+  const generator = new Generator(
+    inputs,
+    random() < 0.3 ? [...types, "i32"] : types,
+    Math.max(1, axes),
+    inner > 0,
+    scanning,
+  );
   const operands: Operand[] = [];
   const views: View[] = [];
   const add = (type: StorageType, per: "input" | "row" | "element"): void => {
@@ -109,7 +133,8 @@ function trial(): void {
     operands.push({ type, step: s === 0 ? "uniform" : s === 1 && random() < 0.9 ? "unit" : "strided" });
     const data = memoryOf(type, size * 2 + 5);
     for (let i = 0; i < data.length; i++) {
-      const x = type === "bool" ? below(2) : type === "uint8" ? below(6) : type[0] === "f" ? below(16) / 2 - 4 : below(12) - 6;
+      const x =
+        type === "bool" ? below(2) : type === "uint8" ? below(6) : type[0] === "f" ? below(16) / 2 - 4 : below(12) - 6;
       if (data instanceof BigInt64Array) data[i] = BigInt(x);
       else data[i] = x;
     }
@@ -120,15 +145,23 @@ function trial(): void {
   for (let n = 1 + below(3); n > 0; n--) {
     const per = inner > 0 && random() < 0.5 ? "row" : "element";
     const type = pick(inputs);
-    const body = new Generator(inputs, generator.types, per === "row" ? Math.max(1, outer) : Math.max(1, axes), inner > 0, scanning && per === "element");
+    const body = new Generator(
+      inputs,
+      generator.types,
+      per === "row" ? Math.max(1, outer) : Math.max(1, axes),
+      inner > 0,
+      scanning && per === "element",
+    );
     let value = body.expr(valueTypeOf[type], 2 + below(4), inner > 0 ? 2 : 0);
-    if (axes === 0 || (per === "row" && outer === 0)) value = constant(valueTypeOf[type] === "i64" ? 1n : 1, valueTypeOf[type]);
+    if (axes === 0 || (per === "row" && outer === 0))
+      value = constant(valueTypeOf[type] === "i64" ? 1n : 1, valueTypeOf[type]);
     add(type, per);
     stores.push({ operand: operands.length - 1, value, per, at: null, accumulate: false });
   }
   const kernel: LoopKernel = { kind: "loop", name: "random", operands, scalars: ["f32"], stores, outer, inner, vector };
   const want = expectLoop(kernel, views, sizes, [1.5]);
-  const describe = (): string => `sizes ${sizes.join("×")}, strides ${views.map((v) => `(${v.strides})`).join(" ")}\n${printKernel(kernel)}`;
+  const describe = (): string =>
+    `sizes ${sizes.join("×")}, strides ${views.map((v) => `(${v.strides})`).join(" ")}\n${printKernel(kernel)}`;
   let got: ReturnType<typeof runLoop>;
   try {
     got = runLoop(engine, kernel, views, sizes, [1.5]);

@@ -1,12 +1,35 @@
 /** The WebAssembly renderer against the interpreter: every primitive, every way to load and store. */
 import { describe, it } from "vitest";
-import { constant, type Expr, gather, index, load, make, type Op, type Operand, scalar, type Step, type StorageType, type ValueType, valueTypeOf } from "../../src/kernel/ir.js";
+import {
+  constant,
+  type Expr,
+  gather,
+  index,
+  load,
+  make,
+  type Op,
+  type Operand,
+  type Step,
+  type StorageType,
+  scalar,
+  type ValueType,
+  valueTypeOf,
+} from "../../src/kernel/ir.js";
 import { memoryOf, type View } from "./interpreter.js";
 import { check, fill, lengths, random, storageOf, store } from "./wasm-loops.js";
 
 /** A map along one axis: operands are `inputs`, then one output for each value. */
-function checkMap(inputs: readonly (readonly [StorageType, Step])[], values: readonly Expr[], outputs: readonly StorageType[], n: number, plain = false): void {
-  const operands: Operand[] = [...inputs.map(([type, step]) => ({ type, step })), ...outputs.map((type) => ({ type, step: "unit" as const }))];
+function checkMap(
+  inputs: readonly (readonly [StorageType, Step])[],
+  values: readonly Expr[],
+  outputs: readonly StorageType[],
+  n: number,
+  plain = false,
+): void {
+  const operands: Operand[] = [
+    ...inputs.map(([type, step]) => ({ type, step })),
+    ...outputs.map((type) => ({ type, step: "unit" as const })),
+  ];
   const views = operands.map(({ type, step }): View => {
     const stride = step === "uniform" ? 0 : step === "unit" ? 1 : 3;
     return { data: fill(memoryOf(type, Math.max(1, n) * stride + 3), type, plain), offset: 2, strides: [stride] };
@@ -62,8 +85,25 @@ describe("wasm: maps", () => {
         const out: ValueType = comparisons.has(op) ? "bool" : type;
         const s = storageOf[type];
         const e = make(op, out, [load(0, type), load(1, type)]);
-        for (const n of lengths) checkMap([[s, "unit"], [s, "unit"]], [e], [storageOf[out]], n);
-        checkMap([[s, "strided"], [s, "uniform"]], [e], [storageOf[out]], 33);
+        for (const n of lengths)
+          checkMap(
+            [
+              [s, "unit"],
+              [s, "unit"],
+            ],
+            [e],
+            [storageOf[out]],
+            n,
+          );
+        checkMap(
+          [
+            [s, "strided"],
+            [s, "uniform"],
+          ],
+          [e],
+          [storageOf[out]],
+          33,
+        );
         // by constants: shifts by one count, divisors that need no care and those that do
         for (const c of [3, 1, 0, type === "u32" || type === "bool" ? 1 : -1]) {
           if (type === "bool" && c === 3) continue;
@@ -75,11 +115,34 @@ describe("wasm: maps", () => {
   }
   it("select", () => {
     for (const type of every) {
-      const e = make("select", type, [make("lt", "bool", [load(0, "i32"), load(1, "i32")]), load(2, type), load(3, type)]);
+      const e = make("select", type, [
+        make("lt", "bool", [load(0, "i32"), load(1, "i32")]),
+        load(2, type),
+        load(3, type),
+      ]);
       const s = storageOf[type];
-      for (const n of lengths) checkMap([["int32", "unit"], ["int32", "unit"], [s, "unit"], [s, "strided"]], [e], [s], n);
+      for (const n of lengths)
+        checkMap(
+          [
+            ["int32", "unit"],
+            ["int32", "unit"],
+            [s, "unit"],
+            [s, "strided"],
+          ],
+          [e],
+          [s],
+          n,
+        );
       const f = make("select", type, [load(0, "bool"), load(1, type), constant(type === "i64" ? 1n : 1, type)]);
-      checkMap([["bool", "unit"], [s, "unit"]], [f], [s], 33);
+      checkMap(
+        [
+          ["bool", "unit"],
+          [s, "unit"],
+        ],
+        [f],
+        [s],
+        33,
+      );
     }
   });
   it("cast between all types", () => {
@@ -90,7 +153,15 @@ describe("wasm: maps", () => {
       }
   });
   it("bitcast", () => {
-    const pairs: readonly (readonly [ValueType, ValueType])[] = [["f32", "i32"], ["f32", "u32"], ["i32", "f32"], ["u32", "f32"], ["f64", "i64"], ["i64", "f64"], ["i32", "u32"]];
+    const pairs: readonly (readonly [ValueType, ValueType])[] = [
+      ["f32", "i32"],
+      ["f32", "u32"],
+      ["i32", "f32"],
+      ["u32", "f32"],
+      ["f64", "i64"],
+      ["i64", "f64"],
+      ["i32", "u32"],
+    ];
     for (const [from, to] of pairs) {
       const e = make("bitcast", to, [load(0, from)]);
       for (const n of lengths) checkMap([[storageOf[from], "unit"]], [e], [storageOf[to]], n, true);
@@ -106,7 +177,17 @@ describe("wasm: maps", () => {
         { data: fill(memoryOf(type, 40), type), offset: 0, strides: [1] },
         { data: fill(memoryOf(type, 120), type), offset: 1, strides: [3] },
       ];
-      check({ operands: [{ type, step: "unit" }, { type, step: "strided" }], stores: [store(1, load(0, value))], outer: [37] }, views);
+      check(
+        {
+          operands: [
+            { type, step: "unit" },
+            { type, step: "strided" },
+          ],
+          stores: [store(1, load(0, value))],
+          outer: [37],
+        },
+        views,
+      );
     }
   });
   it("narrow integers wrap when stored", () => {
@@ -115,16 +196,31 @@ describe("wasm: maps", () => {
   });
   it("mixes widths", () => {
     const e = make("add", "f64", [make("cast", "f64", [load(0, "f32")]), make("cast", "f64", [load(1, "i64")])]);
-    for (const n of lengths) checkMap([["float32", "unit"], ["int64", "strided"]], [e], ["float64"], n);
+    for (const n of lengths)
+      checkMap(
+        [
+          ["float32", "unit"],
+          ["int64", "strided"],
+        ],
+        [e],
+        ["float64"],
+        n,
+      );
   });
   it("scalars, constants and the index", () => {
     for (const n of lengths) {
-      const e = make("add", "f32", [make("mul", "f32", [scalar(0, "f32"), load(0, "f32")]), make("cast", "f32", [index(0)])]);
+      const e = make("add", "f32", [
+        make("mul", "f32", [scalar(0, "f32"), load(0, "f32")]),
+        make("cast", "f32", [index(0)]),
+      ]);
       const g = make("select", "f32", [scalar(1, "bool"), e, make("cast", "f32", [scalar(2, "i32")])]);
       for (const flag of [0, 1]) {
         check(
           {
-            operands: [{ type: "float32", step: "unit" }, { type: "float32", step: "unit" }],
+            operands: [
+              { type: "float32", step: "unit" },
+              { type: "float32", step: "unit" },
+            ],
             stores: [store(1, g)],
             outer: [n],
             scalars: ["f32", "bool", "i32"],
@@ -139,7 +235,16 @@ describe("wasm: maps", () => {
     }
     const wide = make("add", "i64", [scalar(0, "i64"), load(0, "i64")]);
     check(
-      { operands: [{ type: "int64", step: "unit" }, { type: "int64", step: "unit" }], stores: [store(1, wide)], outer: [9], scalars: ["i64"], values: [2n ** 52n] },
+      {
+        operands: [
+          { type: "int64", step: "unit" },
+          { type: "int64", step: "unit" },
+        ],
+        stores: [store(1, wide)],
+        outer: [9],
+        scalars: ["i64"],
+        values: [2n ** 52n],
+      },
       [0, 1].map(() => ({ data: fill(memoryOf("int64", 9), "int64"), offset: 0, strides: [1] })),
     );
   });
@@ -148,7 +253,10 @@ describe("wasm: maps", () => {
     for (const n of lengths) {
       check(
         {
-          operands: [{ type: "float32", step: "unit" }, { type: "float32", step: "unit" }],
+          operands: [
+            { type: "float32", step: "unit" },
+            { type: "float32", step: "unit" },
+          ],
           stores: [store(0, make("add", "f32", [a, b])), store(1, make("sub", "f32", [a, b]))],
           outer: [n],
         },
@@ -157,7 +265,10 @@ describe("wasm: maps", () => {
       // a swap: what the second store reads, the first has written
       check(
         {
-          operands: [{ type: "float32", step: "unit" }, { type: "float32", step: "unit" }],
+          operands: [
+            { type: "float32", step: "unit" },
+            { type: "float32", step: "unit" },
+          ],
           stores: [store(0, b), store(1, a)],
           outer: [n],
         },
@@ -166,11 +277,25 @@ describe("wasm: maps", () => {
     }
   });
   it("two and three axes, transposed and broadcast", () => {
-    for (const [r, c] of [[1, 1], [3, 5], [5, 33], [7, 4], [0, 3], [3, 0]]) {
-      const e = make("add", "f32", [make("mul", "f32", [load(0, "f32"), load(1, "f32")]), make("cast", "f32", [make("sub", "i32", [index(0), index(1)])])]);
+    for (const [r, c] of [
+      [1, 1],
+      [3, 5],
+      [5, 33],
+      [7, 4],
+      [0, 3],
+      [3, 0],
+    ]) {
+      const e = make("add", "f32", [
+        make("mul", "f32", [load(0, "f32"), load(1, "f32")]),
+        make("cast", "f32", [make("sub", "i32", [index(0), index(1)])]),
+      ]);
       check(
         {
-          operands: [{ type: "float32", step: "strided" }, { type: "float32", step: "uniform" }, { type: "float32", step: "unit" }],
+          operands: [
+            { type: "float32", step: "strided" },
+            { type: "float32", step: "uniform" },
+            { type: "float32", step: "unit" },
+          ],
           stores: [store(2, e)],
           outer: [r, c],
         },
@@ -181,9 +306,19 @@ describe("wasm: maps", () => {
         ],
       );
     }
-    const e = make("add", "i32", [load(0, "i32"), make("mul", "i32", [index(1), make("add", "i32", [index(0), index(2)])])]);
+    const e = make("add", "i32", [
+      load(0, "i32"),
+      make("mul", "i32", [index(1), make("add", "i32", [index(0), index(2)])]),
+    ]);
     check(
-      { operands: [{ type: "int32", step: "unit" }, { type: "int32", step: "unit" }], stores: [store(1, e)], outer: [3, 4, 5] },
+      {
+        operands: [
+          { type: "int32", step: "unit" },
+          { type: "int32", step: "unit" },
+        ],
+        stores: [store(1, e)],
+        outer: [3, 4, 5],
+      },
       [
         { data: fill(memoryOf("int32", 100), "int32"), offset: 40, strides: [5, -10, 1] },
         { data: memoryOf("int32", 60), offset: 0, strides: [20, 5, 1] },
@@ -192,7 +327,14 @@ describe("wasm: maps", () => {
   });
   it("no axis at all", () => {
     check(
-      { operands: [{ type: "float32", step: "uniform" }, { type: "float32", step: "uniform" }], stores: [store(1, make("neg", "f32", [load(0, "f32")]))], outer: [] },
+      {
+        operands: [
+          { type: "float32", step: "uniform" },
+          { type: "float32", step: "uniform" },
+        ],
+        stores: [store(1, make("neg", "f32", [load(0, "f32")]))],
+        outer: [],
+      },
       [0, 1].map(() => ({ data: fill(memoryOf("float32", 2), "float32", true), offset: 1, strides: [] })),
     );
   });
@@ -205,13 +347,29 @@ describe("wasm: gather and scatter", () => {
       for (let i = 0; i < 40; i++) ids[i] = Math.floor(random() * 50);
       const table: View = { data: fill(memoryOf("float32", 60), "float32", true), offset: 3, strides: [0] };
       check(
-        { operands: [{ type: "float32", step: "uniform" }, { type: "int32", step: "unit" }, { type: "float32", step: "unit" }], stores: [store(2, gather(0, "f32", load(1, "i32")))], outer: [n] },
+        {
+          operands: [
+            { type: "float32", step: "uniform" },
+            { type: "int32", step: "unit" },
+            { type: "float32", step: "unit" },
+          ],
+          stores: [store(2, gather(0, "f32", load(1, "i32")))],
+          outer: [n],
+        },
         [table, { data: ids, offset: 0, strides: [1] }, { data: memoryOf("float32", 40), offset: 0, strides: [1] }],
       );
       // rows of an embedding: id · width + column
       const at = make("add", "i32", [make("mul", "i32", [load(1, "i32"), constant(n, "i32")]), index(1)]);
       check(
-        { operands: [{ type: "float32", step: "uniform" }, { type: "int32", step: "uniform" }, { type: "float32", step: "unit" }], stores: [store(2, gather(0, "f32", at))], outer: [5, n] },
+        {
+          operands: [
+            { type: "float32", step: "uniform" },
+            { type: "int32", step: "uniform" },
+            { type: "float32", step: "unit" },
+          ],
+          stores: [store(2, gather(0, "f32", at))],
+          outer: [5, n],
+        },
         [
           { data: fill(memoryOf("float32", 50 * n + 3), "float32", true), offset: 3, strides: [0, 0] },
           { data: ids, offset: 0, strides: [1, 0] },
@@ -227,7 +385,11 @@ describe("wasm: gather and scatter", () => {
         for (let i = 0; i < 33; i++) ids[i] = Math.floor(random() * 7);
         check(
           {
-            operands: [{ type: "int32", step: "unit" }, { type, step: "unit" }, { type, step: "uniform" }],
+            operands: [
+              { type: "int32", step: "unit" },
+              { type, step: "unit" },
+              { type, step: "uniform" },
+            ],
             stores: [{ operand: 2, value: load(1, valueTypeOf[type]), per: "element", at: load(0, "i32"), accumulate }],
             outer: [33],
           },

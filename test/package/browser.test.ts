@@ -47,9 +47,11 @@ describe.skipIf(process.env["CRESSET_SKIP_BROWSER"] === "1")("a page in Chromium
     page.on("console", (message) => void (message.type() === "error" ? errors : printed).push(message.text()));
     page.on("pageerror", (error) => void errors.push(String(error)));
     await page.goto(`http://127.0.0.1:${(server!.address() as AddressInfo).port}/`);
-    await page.waitForFunction(() => "report" in globalThis, undefined, { timeout: 120_000 }).catch((error: unknown) => {
-      throw new Error(`the page left no report: ${errors.join("; ") || String(error)}`);
-    });
+    await page
+      .waitForFunction(() => "report" in globalThis, undefined, { timeout: 120_000 })
+      .catch((error: unknown) => {
+        throw new Error(`the page left no report: ${errors.join("; ") || String(error)}`);
+      });
     const { engine, losses, accuracy, milliseconds } = await page.evaluate(
       () => (globalThis as unknown as { report: Report }).report,
     );

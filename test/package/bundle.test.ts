@@ -24,21 +24,31 @@ describe("a Vite production build", () => {
   it.each([
     ["tensor", `import { tensor as make } from "cresset";`],
     ["ones", `import { ones } from "cresset"; const make = (data) => ones([1]).mul(data).reshape([]);`],
-    ["vision", `import { SyntheticDigits } from "cresset/vision"; const make = (data) => new SyntheticDigits({ length: 2 }).get(0)[0].float().mul(0).add(data).mean();`],
-    ["data", `import { TensorDataset } from "cresset/data"; import { full } from "cresset"; const make = (x) => new TensorDataset(full([1], x)).get(0)[0];`],
-  ])("keeps what operations and gradients need when a program imports %s alone", async (name, lines) => {
-    const root = join(project.folder, `shaken-${name}`);
-    mkdirSync(root);
-    writeFileSync(join(root, "index.html"), `<script type="module" src="./main.js"></script>`);
-    const program = `${lines}
+    [
+      "vision",
+      `import { SyntheticDigits } from "cresset/vision"; const make = (data) => new SyntheticDigits({ length: 2 }).get(0)[0].float().mul(0).add(data).mean();`,
+    ],
+    [
+      "data",
+      `import { TensorDataset } from "cresset/data"; import { full } from "cresset"; const make = (x) => new TensorDataset(full([1], x)).get(0)[0];`,
+    ],
+  ])(
+    "keeps what operations and gradients need when a program imports %s alone",
+    async (name, lines) => {
+      const root = join(project.folder, `shaken-${name}`);
+      mkdirSync(root);
+      writeFileSync(join(root, "index.html"), `<script type="module" src="./main.js"></script>`);
+      const program = `${lines}
       const x = make(3.5).detach().requiresGrad_();
       const y = x.sub(1).mul(x.sub(2)).mul(x.sub(3)).add(x.expand([2]).max(0).values.sub(x.detach()));
       y.backward();
       console.log(x.grad.item());`;
-    writeFileSync(join(root, "main.js"), program);
-    const { folder } = await bundle(root);
-    const file = readdirSync(join(folder, "assets")).find((entry) => entry.endsWith(".js")) as string;
-    const { out, err } = run(process.execPath, [join(folder, "assets", file)], root);
-    expect(out, err.slice(-500)).toBe("6.75\n");
-  }, 120_000);
+      writeFileSync(join(root, "main.js"), program);
+      const { folder } = await bundle(root);
+      const file = readdirSync(join(folder, "assets")).find((entry) => entry.endsWith(".js")) as string;
+      const { out, err } = run(process.execPath, [join(folder, "assets", file)], root);
+      expect(out, err.slice(-500)).toBe("6.75\n");
+    },
+    120_000,
+  );
 });

@@ -20,7 +20,13 @@ export async function bundle(root: string): Promise<Bundle> {
   customLogger.warn = (message) => void warnings.push(message);
   customLogger.warnOnce = customLogger.warn;
   // Without the polyfill of module preloading the result of a page without a document runs in Node, too.
-  await build({ root, configFile: false, logLevel: "warn", customLogger, build: { modulePreload: { polyfill: false } } });
+  await build({
+    root,
+    configFile: false,
+    logLevel: "warn",
+    customLogger,
+    build: { modulePreload: { polyfill: false } },
+  });
   const folder = join(root, "dist");
   const code = filesIn(folder)
     .filter((file) => file.endsWith(".js"))

@@ -12,7 +12,9 @@ const places = [
 function findChromium(): string {
   const chosen = process.env["CHROMIUM_PATH"];
   const folders = (process.env["PATH"] ?? "").split(delimiter).filter((folder) => folder !== "");
-  const candidates = chosen ? [chosen] : [...folders.flatMap((folder) => names.map((name) => join(folder, name))), ...places];
+  const candidates = chosen
+    ? [chosen]
+    : [...folders.flatMap((folder) => names.map((name) => join(folder, name))), ...places];
   for (const file of candidates) {
     try {
       accessSync(file, constants.X_OK);
@@ -21,7 +23,9 @@ function findChromium(): string {
       // Not there: look on.
     }
   }
-  const looked = chosen ? `CHROMIUM_PATH is ${chosen}, which cannot be run` : `looked for ${names.join(", ")} on the PATH`;
+  const looked = chosen
+    ? `CHROMIUM_PATH is ${chosen}, which cannot be run`
+    : `looked for ${names.join(", ")} on the PATH`;
   throw new Error(
     `no Chromium: ${looked}. Install one (Debian, Ubuntu: apt-get install chromium; macOS: brew install --cask chromium), ` +
       "name one in CHROMIUM_PATH, or leave this test out with CRESSET_SKIP_BROWSER=1",

@@ -86,14 +86,18 @@ describe("with a compiler that does not work", () => {
   it.each([
     ["hangs", "exec sleep 30"],
     ["has a child that hangs", "sleep 30"],
-  ])("that %s: is stopped after CRESSET_COMPILE_TIMEOUT, then runs on wasm", (_, text) => {
-    const CC = script("slow-cc", text);
-    const began = performance.now();
-    const { code, out, err } = start({ CC, CRESSET_COMPILE_TIMEOUT: "1", CRESSET_CACHE: scratchFolder() });
-    expect({ code, out }).toEqual({ code: 0, out: onWasm });
-    expect(err).toContain(`${CC} did not finish within 1 s`);
-    expect(performance.now() - began).toBeLessThan(15_000);
-  }, 60_000);
+  ])(
+    "that %s: is stopped after CRESSET_COMPILE_TIMEOUT, then runs on wasm",
+    (_, text) => {
+      const CC = script("slow-cc", text);
+      const began = performance.now();
+      const { code, out, err } = start({ CC, CRESSET_COMPILE_TIMEOUT: "1", CRESSET_CACHE: scratchFolder() });
+      expect({ code, out }).toEqual({ code: 0, out: onWasm });
+      expect(err).toContain(`${CC} did not finish within 1 s`);
+      expect(performance.now() - began).toBeLessThan(15_000);
+    },
+    60_000,
+  );
 
   it("whose cache folder cannot be made: names it, then runs on wasm", () => {
     const file = join(scratchFolder(), "file");
@@ -128,19 +132,23 @@ describe("the cache", () => {
         writeFileSync(file, bytes);
       },
     ],
-  ])("is rebuilt where files were %s", (_, damage) => {
-    const CRESSET_CACHE = scratchFolder();
-    expect(start({ CRESSET_CACHE }).out).toBe(onNative);
-    const files = librariesIn(CRESSET_CACHE);
-    for (const file of files) damage(file);
-    const damaged = files.map((file) => readFileSync(file).toString("base64"));
-    const { code, out } = start({ CRESSET_CACHE });
-    expect({ code, out }).toEqual({ code: 0, out: onNative });
-    files.forEach((file, i) => {
-      expect(readFileSync(file).toString("base64") === damaged[i], `${file} is as damaged as before`).toBe(false);
-    });
-    expect(start({ CRESSET_CACHE })).toEqual({ code: 0, out: onNative, err: "" });
-  }, 120_000);
+  ])(
+    "is rebuilt where files were %s",
+    (_, damage) => {
+      const CRESSET_CACHE = scratchFolder();
+      expect(start({ CRESSET_CACHE }).out).toBe(onNative);
+      const files = librariesIn(CRESSET_CACHE);
+      for (const file of files) damage(file);
+      const damaged = files.map((file) => readFileSync(file).toString("base64"));
+      const { code, out } = start({ CRESSET_CACHE });
+      expect({ code, out }).toEqual({ code: 0, out: onNative });
+      files.forEach((file, i) => {
+        expect(readFileSync(file).toString("base64") === damaged[i], `${file} is as damaged as before`).toBe(false);
+      });
+      expect(start({ CRESSET_CACHE })).toEqual({ code: 0, out: onNative, err: "" });
+    },
+    120_000,
+  );
 
   it("may be filled by several processes at once", async () => {
     const CRESSET_CACHE = scratchFolder();

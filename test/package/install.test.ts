@@ -50,7 +50,10 @@ describe("the packed package", () => {
     expect(first.out).toBe("5.75 tensor([[1., 1., 1.],\n        [1., 1., 1.]])\n");
 
     for (const entry of ["data", "vision", "io"]) {
-      writeFileSync(join(project.folder, "entry.js"), `import "cresset/${entry}"; import { ones } from "cresset"; console.log(ones([2]).sum().item());`);
+      writeFileSync(
+        join(project.folder, "entry.js"),
+        `import "cresset/${entry}"; import { ones } from "cresset"; console.log(ones([2]).sum().item());`,
+      );
       expect(node("entry.js")).toEqual({ code: 0, out: "2\n", err: "" });
     }
   });
@@ -87,6 +90,8 @@ describe("the packed package", () => {
     expect(help.code).toBe(0);
     expect(help.out).toMatch(/^Usage: cresset .*mnist/s);
     const { version } = readJson(join(repository, "package.json")) as { version: string };
-    expect(run(join(project.folder, "node_modules/.bin/cresset"), ["--version"], project.folder).out).toBe(`${version}\n`);
+    expect(run(join(project.folder, "node_modules/.bin/cresset"), ["--version"], project.folder).out).toBe(
+      `${version}\n`,
+    );
   });
 });

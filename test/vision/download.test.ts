@@ -16,7 +16,9 @@ const plain: Record<string, Uint8Array> = {
   "t10k-labels-idx1-ubyte": labelFile([3, 4]),
 };
 const packed = new Map(Object.entries(plain).map(([name, bytes]) => [`${name}.gz`, gzipSync(bytes)]));
-const md5 = Object.fromEntries([...packed].map(([name, bytes]) => [name, createHash("md5").update(bytes).digest("hex")]));
+const md5 = Object.fromEntries(
+  [...packed].map(([name, bytes]) => [name, createHash("md5").update(bytes).digest("hex")]),
+);
 const first = "train-images-idx3-ubyte.gz";
 const whole = packed.get(first) as Buffer;
 
@@ -34,8 +36,14 @@ const serve: Handler = (body, response, { range }) => {
     response.writeHead(416, { "Content-Range": `bytes */${body.length}` }).end();
     return;
   }
-  const headers = { "Content-Length": body.length - from, "Content-Range": `bytes ${from}-${body.length - 1}/${body.length}` };
-  response.writeHead(range === undefined ? 200 : 206, range === undefined ? { "Content-Length": body.length } : headers);
+  const headers = {
+    "Content-Length": body.length - from,
+    "Content-Range": `bytes ${from}-${body.length - 1}/${body.length}`,
+  };
+  response.writeHead(
+    range === undefined ? 200 : 206,
+    range === undefined ? { "Content-Length": body.length } : headers,
+  );
   response.end(body.subarray(from));
 };
 
@@ -60,17 +68,20 @@ async function mirror(handler: Handler = serve): Promise<{ url: string; asked: A
 const notFound: Handler = (_, response) => void response.writeHead(404).end("no such file");
 
 /** Says how long the body is and cuts the line after `bytes` of it. */
-const cutAfter = (bytes: number): Handler => (body, response) => {
-  response.writeHead(200, { "Content-Length": body.length });
-  response.write(body.subarray(0, bytes), () => setTimeout(() => response.destroy(), 20));
-};
+const cutAfter =
+  (bytes: number): Handler =>
+  (body, response) => {
+    response.writeHead(200, { "Content-Length": body.length });
+    response.write(body.subarray(0, bytes), () => setTimeout(() => response.destroy(), 20));
+  };
 
 const partOf = (root: string) => join(root, "MNIST/raw/train-images-idx3-ubyte.gz.part");
 
 function expectWhole(root: string): void {
   const folder = join(root, "MNIST/raw");
   expect(readdirSync(folder).toSorted()).toEqual(Object.keys(plain).toSorted());
-  for (const [name, bytes] of Object.entries(plain)) expect(new Uint8Array(readFileSync(join(folder, name)))).toEqual(bytes);
+  for (const [name, bytes] of Object.entries(plain))
+    expect(new Uint8Array(readFileSync(join(folder, name)))).toEqual(bytes);
   expect(new MNIST({ root }).length).toBe(40);
   expect(new MNIST({ root, train: false }).labelOf(1)).toBe(4);
 }
@@ -80,10 +91,17 @@ describe("MNIST.download", () => {
     const root = temporaryFolder();
     const { url, asked } = await mirror();
     const seen: DownloadProgress[] = [];
-    expect(await MNIST.download(root, { mirrors: [url], md5, onProgress: (progress) => seen.push(progress) })).toBe(join(root, "MNIST/raw"));
+    expect(await MNIST.download(root, { mirrors: [url], md5, onProgress: (progress) => seen.push(progress) })).toBe(
+      join(root, "MNIST/raw"),
+    );
     expectWhole(root);
     expect(asked.map(({ file }) => file)).toEqual([...packed.keys()]);
-    expect(seen.findLast(({ file }) => file === first)).toEqual({ file: first, received: whole.length, total: whole.length, mirror: url });
+    expect(seen.findLast(({ file }) => file === first)).toEqual({
+      file: first,
+      received: whole.length,
+      total: whole.length,
+      mirror: url,
+    });
   });
 
   it("asks for nothing that is there", async () => {
@@ -113,7 +131,9 @@ describe("MNIST.download", () => {
   it("keeps what it has when all mirrors fail, names them, and goes on next time", async () => {
     const root = temporaryFolder();
     const bad = await mirror(cutAfter(100));
-    await expect(MNIST.download(root, { mirrors: [bad.url], md5 })).rejects.toThrow(/MNIST: train-images-idx3-ubyte\.gz could not be downloaded: http:\/\/127/);
+    await expect(MNIST.download(root, { mirrors: [bad.url], md5 })).rejects.toThrow(
+      /MNIST: train-images-idx3-ubyte\.gz could not be downloaded: http:\/\/127/,
+    );
     expect(readdirSync(join(root, "MNIST/raw"))).toEqual([basename(partOf(root))]);
     expect(readFileSync(partOf(root))).toEqual(whole.subarray(0, 100));
     const good = await mirror();
@@ -125,7 +145,9 @@ describe("MNIST.download", () => {
   it("starts again where a server knows no ranges", async () => {
     const root = temporaryFolder();
     put(partOf(root), whole.subarray(0, 50));
-    const { url } = await mirror((body, response) => void response.writeHead(200, { "Content-Length": body.length }).end(body));
+    const { url } = await mirror(
+      (body, response) => void response.writeHead(200, { "Content-Length": body.length }).end(body),
+    );
     await MNIST.download(root, { mirrors: [url], md5 });
     expectWhole(root);
   });
@@ -138,20 +160,23 @@ describe("MNIST.download", () => {
     expectWhole(root);
   });
 
-  it.each([["shorter than", whole.length - 10], ["as long as", whole.length], ["longer than", whole.length + 10]])(
-    "drops a part of something else, %s the file",
-    async (_, length) => {
-      const root = temporaryFolder();
-      put(partOf(root), new Uint8Array(length).fill(1));
-      const { url } = await mirror();
-      await MNIST.download(root, { mirrors: [url], md5 });
-      expectWhole(root);
-    },
-  );
+  it.each([
+    ["shorter than", whole.length - 10],
+    ["as long as", whole.length],
+    ["longer than", whole.length + 10],
+  ])("drops a part of something else, %s the file", async (_, length) => {
+    const root = temporaryFolder();
+    put(partOf(root), new Uint8Array(length).fill(1));
+    const { url } = await mirror();
+    await MNIST.download(root, { mirrors: [url], md5 });
+    expectWhole(root);
+  });
 
   it("refuses a file with another checksum and leaves nothing of it", async () => {
     const root = temporaryFolder();
-    const { url } = await mirror((body, response) => void response.end(Buffer.concat([body.subarray(0, 20), Buffer.from([0]), body.subarray(21)])));
+    const { url } = await mirror(
+      (body, response) => void response.end(Buffer.concat([body.subarray(0, 20), Buffer.from([0]), body.subarray(21)])),
+    );
     await expect(MNIST.download(root, { mirrors: [url], md5 })).rejects.toThrow(/checksum differs/);
     expect(readdirSync(join(root, "MNIST/raw"))).toEqual([]);
   });
@@ -168,7 +193,12 @@ describe("MNIST.download", () => {
   it("refuses another range than it asked for", async () => {
     const root = temporaryFolder();
     put(partOf(root), whole.subarray(0, 50));
-    const { url } = await mirror((body, response) => void response.writeHead(206, { "Content-Range": `bytes 40-${body.length - 1}/${body.length}` }).end(body.subarray(40)));
+    const { url } = await mirror(
+      (body, response) =>
+        void response
+          .writeHead(206, { "Content-Range": `bytes 40-${body.length - 1}/${body.length}` })
+          .end(body.subarray(40)),
+    );
     await expect(MNIST.download(root, { mirrors: [url], md5 })).rejects.toThrow(/another range/);
   });
 
@@ -191,7 +221,9 @@ describe("MNIST.download", () => {
     const root = temporaryFolder();
     const controller = new AbortController();
     const { url } = await mirror(() => controller.abort(new Error("enough")));
-    await expect(MNIST.download(root, { mirrors: [url, url], md5, signal: controller.signal })).rejects.toThrow("enough");
+    await expect(MNIST.download(root, { mirrors: [url, url], md5, signal: controller.signal })).rejects.toThrow(
+      "enough",
+    );
     expect(existsSync(join(root, "MNIST/raw/train-images-idx3-ubyte"))).toBe(false);
   });
 

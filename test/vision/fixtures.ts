@@ -17,7 +17,10 @@ export function idxBytes(sizes: number[], data: ArrayLike<number>, code = 8): Ui
 
 /** `count` images whose pixels are (7·index + pixel) mod 256. */
 export const imageFile = (count: number) =>
-  idxBytes([count, 28, 28], Uint8Array.from({ length: count * 784 }, (_, i) => 7 * Math.floor(i / 784) + (i % 784)));
+  idxBytes(
+    [count, 28, 28],
+    Uint8Array.from({ length: count * 784 }, (_, i) => 7 * Math.floor(i / 784) + (i % 784)),
+  );
 
 export const labelFile = (labels: number[]) => idxBytes([labels.length], labels);
 

@@ -80,7 +80,9 @@ describe("readIdx", () => {
     const flipped = Uint8Array.from(packed);
     flipped[flipped.length - 6] = (flipped[flipped.length - 6] as number) ^ 1;
     expect(() => readIdx(put(join(folder, "flipped.gz"), flipped))).toThrow(/flipped\.gz: damaged gzip data/);
-    expect(() => readIdx(put(join(folder, "large"), new Uint8Array(100)), { maxBytes: 99 })).toThrow(/100 bytes; at most 99/);
+    expect(() => readIdx(put(join(folder, "large"), new Uint8Array(100)), { maxBytes: 99 })).toThrow(
+      /100 bytes; at most 99/,
+    );
   });
 
   it("says when there is no file", () => {

@@ -47,13 +47,20 @@ describe("MNIST", () => {
   it("says where it looked", () => {
     const root = temporaryFolder();
     expect(() => new MNIST({ root })).toThrow(DataError);
-    expect(() => new MNIST({ root })).toThrow(new RegExp(`no train-images-idx3-ubyte .* in ${root}/MNIST/raw.*MNIST.download`));
+    expect(() => new MNIST({ root })).toThrow(
+      new RegExp(`no train-images-idx3-ubyte .* in ${root}/MNIST/raw.*MNIST.download`),
+    );
     expect(MNIST.find({ root })).toBeUndefined();
   });
 
   const wrong: [string, Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>, RegExp][] = [
     ["more labels than images", imageFile(2), labelFile([1, 2, 3]), /3 labels for the 2 images/],
-    ["images of another size", idxBytes([1, 2, 2], [1, 2, 3, 4]), labelFile([1]), /uint8 1 × 2 × 2; MNIST images are uint8 N × 28 × 28/],
+    [
+      "images of another size",
+      idxBytes([1, 2, 2], [1, 2, 3, 4]),
+      labelFile([1]),
+      /uint8 1 × 2 × 2; MNIST images are uint8 N × 28 × 28/,
+    ],
     ["labels for images", labelFile([1]), labelFile([1]), /holds uint8 1; MNIST images/],
     ["images for labels", imageFile(1), imageFile(1), /holds uint8 1 × 28 × 28; MNIST labels/],
     ["a label above 9", imageFile(2), labelFile([1, 10]), /label 1 is 10/],
@@ -79,11 +86,14 @@ describe("FashionMNIST", () => {
   });
 });
 
-describe.runIf(process.env.CRESSET_DATA !== undefined && MNIST.find({ root: process.env.CRESSET_DATA }) !== undefined)("the real MNIST", () => {
-  it("is what it is known to be", () => {
-    const test = new MNIST({ root: process.env.CRESSET_DATA, train: false });
-    expect(test.length).toBe(10_000);
-    expect(Array.from({ length: 5 }, (_, i) => test.labelOf(i))).toEqual([7, 2, 1, 0, 4]);
-    expect(test.pixelsOf(0).reduce((a, b) => a + b, 0)).toBe(18454);
-  });
-});
+describe.runIf(process.env.CRESSET_DATA !== undefined && MNIST.find({ root: process.env.CRESSET_DATA }) !== undefined)(
+  "the real MNIST",
+  () => {
+    it("is what it is known to be", () => {
+      const test = new MNIST({ root: process.env.CRESSET_DATA, train: false });
+      expect(test.length).toBe(10_000);
+      expect(Array.from({ length: 5 }, (_, i) => test.labelOf(i))).toEqual([7, 2, 1, 0, 4]);
+      expect(test.pixelsOf(0).reduce((a, b) => a + b, 0)).toBe(18454);
+    });
+  },
+);

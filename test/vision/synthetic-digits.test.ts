@@ -22,7 +22,11 @@ describe("SyntheticDigits", () => {
 
   it("differs by seed and by half", () => {
     const base = pixelsOf(new SyntheticDigits({ length: 5 }));
-    for (const other of [new SyntheticDigits({ length: 5, seed: 1 }), new SyntheticDigits({ length: 5, train: false }), new SyntheticDigits({ length: 5, seed: 2 ** 32 })]) {
+    for (const other of [
+      new SyntheticDigits({ length: 5, seed: 1 }),
+      new SyntheticDigits({ length: 5, train: false }),
+      new SyntheticDigits({ length: 5, seed: 2 ** 32 }),
+    ]) {
       expect(pixelsOf(other)).not.toEqual(base);
     }
   });
@@ -49,7 +53,9 @@ describe("SyntheticDigits", () => {
     const test = new SyntheticDigits({ length: 500, train: false });
     let right = 0;
     for (let i = 0; i < test.length; i++) {
-      const distances = means.map(({ sum, count }) => test.pixelsOf(i).reduce((d, value, at) => d + (value - (sum[at] as number) / count) ** 2, 0));
+      const distances = means.map(({ sum, count }) =>
+        test.pixelsOf(i).reduce((d, value, at) => d + (value - (sum[at] as number) / count) ** 2, 0),
+      );
       if (distances.indexOf(Math.min(...distances)) === test.labelOf(i)) right += 1;
     }
     expect(right / test.length).toBeGreaterThan(0.5);

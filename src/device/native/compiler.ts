@@ -59,7 +59,15 @@ function findCompiler(): string | null {
 }
 
 const baseFlags = [
-  "-O3", "-std=gnu11", "-shared", "-fPIC", "-fwrapv", "-fno-math-errno", "-fno-trapping-math", "-fopenmp-simd", "-w",
+  "-O3",
+  "-std=gnu11",
+  "-shared",
+  "-fPIC",
+  "-fwrapv",
+  "-fno-math-errno",
+  "-fno-trapping-math",
+  "-fopenmp-simd",
+  "-w",
 ];
 
 /** Appended to each cached library; loaders ignore what follows the last section. */
@@ -96,7 +104,10 @@ export class Compiler {
   /** The library's path; `fresh` tells whether it had to be compiled. */
   library(source: string, extra: readonly string[], rebuild = false): { file: string; fresh: boolean } {
     const flags = [...this.flags, ...extra];
-    const hash = createHash("sha256").update(`${this.identity}\n${flags.join(" ")}\n${source}`).digest("hex").slice(0, 32);
+    const hash = createHash("sha256")
+      .update(`${this.identity}\n${flags.join(" ")}\n${source}`)
+      .digest("hex")
+      .slice(0, 32);
     const file = path.join(this.folder, `${hash}.so`);
     if (!rebuild && sealed(file)) return { file, fresh: false };
     this.compile(source, flags, file);
@@ -111,7 +122,9 @@ export class Compiler {
     try {
       fs.mkdirSync(this.folder, { recursive: true });
     } catch (cause) {
-      throw new CompileError(`compile: the cache folder ${this.folder} cannot be made; set CRESSET_CACHE to another`, { cause });
+      throw new CompileError(`compile: the cache folder ${this.folder} cannot be made; set CRESSET_CACHE to another`, {
+        cause,
+      });
     }
     const scratch = fs.mkdtempSync(path.join(this.folder, "build-"));
     try {
@@ -131,6 +144,8 @@ export class Compiler {
         const message = (run.stderr ?? run.error?.message ?? "").trim() || `exit status ${run.status ?? run.signal}`;
         throw new CompileError(`compile: ${this.executable} failed: ${message.slice(0, 2000)}`, { cause: run.error });
       }
+      if (!fs.existsSync(output))
+        throw new CompileError(`compile: ${this.executable} reported success and wrote no library`);
       seal(output);
       fs.renameSync(output, file);
     } finally {

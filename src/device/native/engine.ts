@@ -6,7 +6,7 @@ import { matmulArguments, renderMatmul, sliverColumns, type Tiling, tilingFor } 
 import { bytesOf, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import { Compiler, detectProcessor } from "./compiler.js";
-import { loadKoffi } from "./koffi.js";
+import { loadKoffi, type NativeLibrary } from "./koffi.js";
 import { type NativeBuffer, NativeMemory } from "./memory.js";
 import { runtimeSource } from "./runtime-source.js";
 
@@ -17,6 +17,18 @@ export interface NativeExecutable extends Executable {
   /** What one element of the index space costs, roughly in scalar operations. */
   readonly cost: number;
   readonly matmul: MatmulKernel | null;
+}
+
+function loadRuntime(compiler: Compiler): NativeLibrary {
+  const koffi = loadKoffi();
+  const { file } = compiler.library(runtimeSource, []);
+  try {
+    return koffi.load(file);
+  } catch (cause) {
+    throw new CompileError(`compile: what ${compiler.executable} made does not load: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
 }
 
 /** Operations of an element, and for each operand what moving a number from memory is worth in operations. */
@@ -49,8 +61,7 @@ export class NativeEngine implements Engine {
     private readonly compiler: Compiler,
     private readonly onCompile: CompileListener | null,
   ) {
-    const { file } = compiler.library(runtimeSource, []);
-    const library = loadKoffi().load(file);
+    const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
     this.error = library.func("const char* cresset_error()") as () => string;
     this.run = library.func(
@@ -158,7 +169,13 @@ export class NativeEngine implements Engine {
     args[matmulArguments.indexOf("block_n")] = blockN;
     const packUnits = batch * slivers * Math.ceil(K / tiling.depth);
     if (packUnits > 0) {
-      this.run(this.argsAddress, e.id + 1, packUnits, Math.ceil(packUnits / (threads * 2)), batch * K * N < threadWork / 4 ? 1 : threads);
+      this.run(
+        this.argsAddress,
+        e.id + 1,
+        packUnits,
+        Math.ceil(packUnits / (threads * 2)),
+        batch * K * N < threadWork / 4 ? 1 : threads,
+      );
     }
     const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
     this.run(this.argsAddress, e.id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);

@@ -82,7 +82,13 @@ export class WasmEngine implements Engine {
       throw new CompileError(`wasm: kernel ${kernel.name} did not compile: ${String(cause)}`, { cause });
     }
     this.options.onCompile?.(kernel, performance.now() - start);
-    if (kernel.kind === "loop") return new WasmExecutable(kernel, run, kernel.operands.map((o) => bytesOf[o.type]), null);
+    if (kernel.kind === "loop")
+      return new WasmExecutable(
+        kernel,
+        run,
+        kernel.operands.map((o) => bytesOf[o.type]),
+        null,
+      );
     const size = bytesOf[kernel.type];
     return new WasmExecutable(kernel, run, [size, size, size, size], kernel);
   }
@@ -103,7 +109,8 @@ export class WasmEngine implements Engine {
       throw new DeviceError(`wasm: kernel ${kernel.name} has ${n + count} arguments; at most ${ARGUMENTS - 2} fit`);
     }
     // params of a matrix product: batch, M, N, K, strides
-    const scratch = matmul === null ? null : this.scratchOf(matmulScratch(matmul.type, params[1], params[2], params[3]));
+    const scratch =
+      matmul === null ? null : this.scratchOf(matmulScratch(matmul.type, params[1], params[2], params[3]));
     heap.pin();
     for (let i = 0; i < n; i++) heap.touch(buffers[i] as WasmBuffer);
     let blocks = units;

@@ -70,7 +70,8 @@ for (let size = GRAIN; size <= SMALL; ) {
 const gradeOf = new Uint8Array(SMALL / GRAIN + 1);
 for (let n = 1; n < gradeOf.length; n++) gradeOf[n] = grades.findIndex((size) => size >= n * GRAIN);
 
-const blockSize = (bytes: number): number => (bytes <= SMALL ? grades[gradeOf[(bytes + 63) >>> 6]] : Math.ceil(bytes / 1024) * 1024);
+const blockSize = (bytes: number): number =>
+  bytes <= SMALL ? grades[gradeOf[(bytes + 63) >>> 6]] : Math.ceil(bytes / 1024) * 1024;
 
 export class Heap {
   readonly memory: WebAssembly.Memory;
@@ -111,7 +112,8 @@ export class Heap {
       try {
         memory = new WebAssembly.Memory({ initial, maximum });
       } catch (cause) {
-        if (maximum <= initial) throw new DeviceError(`wasm: the host grants no memory of ${initial * PAGE} bytes`, { cause });
+        if (maximum <= initial)
+          throw new DeviceError(`wasm: the host grants no memory of ${initial * PAGE} bytes`, { cause });
         maximum = Math.max(initial, maximum >> 1);
       }
     }
@@ -122,7 +124,8 @@ export class Heap {
     // buffers of no bytes have an address as well: a kernel may read ahead there before it finds that it has nothing to do
     this.nowhere = reserved;
     this.release(reserved + GRAIN, initial * PAGE - reserved - GRAIN);
-    this.registry = typeof FinalizationRegistry === "undefined" ? null : new FinalizationRegistry((cell) => this.dispose(cell));
+    this.registry =
+      typeof FinalizationRegistry === "undefined" ? null : new FinalizationRegistry((cell) => this.dispose(cell));
   }
 
   alloc(bytes: number): WasmBuffer {

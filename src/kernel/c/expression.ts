@@ -68,7 +68,16 @@ export function emitExpr(e: Expr, done: Map<Expr, string>, lines: string[], name
 }
 
 const infix: Readonly<Record<string, string>> = {
-  add: "+", sub: "-", mul: "*", and: "&", or: "|", xor: "^", eq: "==", ne: "!=", lt: "<", le: "<=",
+  add: "+",
+  sub: "-",
+  mul: "*",
+  and: "&",
+  or: "|",
+  xor: "^",
+  eq: "==",
+  ne: "!=",
+  lt: "<",
+  le: "<=",
 };
 
 function spell(e: Expr, args: readonly string[], names: Names): string {

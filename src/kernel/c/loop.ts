@@ -94,7 +94,11 @@ class LoopRenderer {
         this.line("const long i0 = rest;");
       }
     }
-    this.move(name, from, Array.from({ length: axes }, (_, a) => a));
+    this.move(
+      name,
+      from,
+      Array.from({ length: axes }, (_, a) => a),
+    );
   }
 
   private move(name: string, from: string, axes: readonly number[]): void {
@@ -117,7 +121,13 @@ class LoopRenderer {
       this.line("const long from = begin, to = end;");
     }
     if (inner === 0) {
-      this.vectorLoop(last, "from", "to", this.kernel.stores.map((s) => [s.value, s.at]), (body) => this.store("element", body));
+      this.vectorLoop(
+        last,
+        "from",
+        "to",
+        this.kernel.stores.map((s) => [s.value, s.at]),
+        (body) => this.store("element", body),
+      );
     } else this.renderColumnFolds(last);
     if (outer > 1) this.close();
   }
@@ -134,22 +144,40 @@ class LoopRenderer {
         this.line(`for (long l = 0; l < ${lanes}; l++) ${name}[l] = ${identity(e)};`);
       }
       this.nest(innerAxes, () => {
-        this.vectorLoop(last, "0", "width", stage.map((e) => [e.args[0] as Expr, null]), (body) => {
-          for (const e of stage) {
-            const name = `${this.folds.get(e)}[l]`;
-            body.push(`${name} = ${combine(e, name, this.value(e.args[0] as Expr, body))};`);
-          }
-        });
+        this.vectorLoop(
+          last,
+          "0",
+          "width",
+          stage.map((e) => [e.args[0] as Expr, null]),
+          (body) => {
+            for (const e of stage) {
+              const name = `${this.folds.get(e)}[l]`;
+              body.push(`${name} = ${combine(e, name, this.value(e.args[0] as Expr, body))};`);
+            }
+          },
+        );
       });
     }
     const rows = stores.filter((s) => s.per === "row");
     if (rows.length > 0) {
-      this.vectorLoop(last, "0", "width", rows.map((s) => [s.value, s.at]), (body) => this.store("row", body));
+      this.vectorLoop(
+        last,
+        "0",
+        "width",
+        rows.map((s) => [s.value, s.at]),
+        (body) => this.store("row", body),
+      );
     }
     if (rows.length < stores.length) {
       this.nest(innerAxes, () => {
         const elements = stores.filter((s) => s.per === "element");
-        this.vectorLoop(last, "0", "width", elements.map((s) => [s.value, s.at]), (body) => this.store("element", body));
+        this.vectorLoop(
+          last,
+          "0",
+          "width",
+          elements.map((s) => [s.value, s.at]),
+          (body) => this.store("element", body),
+        );
       });
     }
     this.close();
@@ -188,14 +216,20 @@ class LoopRenderer {
       const scan = this.stages.scan;
       if (scan !== null) this.line(`${cType[scan.type]} running = ${identity(scan)};`);
       this.nest(before, () =>
-        this.vectorLoop(last, "0", `n${last}`, elements.map((s) => [s.value, s.at]), (body) => {
-          if (scan !== null) {
-            const v = this.value(scan.args[0] as Expr, body);
-            body.push(`running = ${combine(scan, "running", v)};`);
-            this.folds.set(scan, "running");
-          }
-          this.store("element", body);
-        }),
+        this.vectorLoop(
+          last,
+          "0",
+          `n${last}`,
+          elements.map((s) => [s.value, s.at]),
+          (body) => {
+            if (scan !== null) {
+              const v = this.value(scan.args[0] as Expr, body);
+              body.push(`running = ${combine(scan, "running", v)};`);
+              this.folds.set(scan, "running");
+            }
+            this.store("element", body);
+          },
+        ),
       );
     }
     this.close();

@@ -31,8 +31,26 @@ export const sliverColumns = (t: Tiling, bytes: number): number => (t.vector / b
 
 /** Where the numbers of the argument block stand (see MatmulKernel). The engine appends the block sizes of its tasks. */
 export const matmulArguments = [
-  "A", "B", "C", "bias", "scratch", "batch", "M", "N", "K", "A_b", "A_m", "A_k", "B_b", "B_k", "B_n", "C_b", "C_m",
-  "bias_n", "block_m", "block_n",
+  "A",
+  "B",
+  "C",
+  "bias",
+  "scratch",
+  "batch",
+  "M",
+  "N",
+  "K",
+  "A_b",
+  "A_m",
+  "A_k",
+  "B_b",
+  "B_k",
+  "B_n",
+  "C_b",
+  "C_m",
+  "bias_n",
+  "block_m",
+  "block_n",
 ] as const;
 
 export function renderMatmul(kernel: MatmulKernel, tiling: Tiling): string {
@@ -184,9 +202,13 @@ function transpose(width: number, type: string): string {
   const high = lanes.map((i) => width / 2 + (i >> 1) + (i & 1) * width).join(", ");
   const round = lanes
     .slice(0, width / 2)
-    .map((i) => `b[${2 * i}] = LOW(a[${i}], a[${i + width / 2}]); b[${2 * i + 1}] = HIGH(a[${i}], a[${i + width / 2}]);`);
+    .map(
+      (i) => `b[${2 * i}] = LOW(a[${i}], a[${i + width / 2}]); b[${2 * i + 1}] = HIGH(a[${i}], a[${i + width / 2}]);`,
+    );
   const rounds = Math.log2(width);
-  const body = [...Array(rounds).keys()].map((r) => `{ V* a = ${r % 2 ? "t" : "r"}; V* b = ${r % 2 ? "r" : "t"}; ${round.join(" ")} }`);
+  const body = [...Array(rounds).keys()].map(
+    (r) => `{ V* a = ${r % 2 ? "t" : "r"}; V* b = ${r % 2 ? "r" : "t"}; ${round.join(" ")} }`,
+  );
   return `typedef ${type === "float32" ? "int" : "long long"} I __attribute__((vector_size(sizeof(V))));
 #if defined(__clang__)
 #define LOW(x, y) __builtin_shufflevector(x, y, ${low})

@@ -67,7 +67,11 @@ define("i64x2.", 0xfd00de, "extmul_low_i32x4_u extmul_high_i32x4_u");
 define("f32x4.", 0xfd00e0, "abs neg - sqrt add sub mul div min max");
 define("f64x2.", 0xfd00ec, "abs neg - sqrt add sub mul div min max");
 define("", 0xfd00f8, "i32x4.trunc_sat_f32x4_s i32x4.trunc_sat_f32x4_u f32x4.convert_i32x4_s f32x4.convert_i32x4_u");
-define("", 0xfd00fc, "i32x4.trunc_sat_f64x2_s_zero i32x4.trunc_sat_f64x2_u_zero f64x2.convert_low_i32x4_s f64x2.convert_low_i32x4_u");
+define(
+  "",
+  0xfd00fc,
+  "i32x4.trunc_sat_f64x2_s_zero i32x4.trunc_sat_f64x2_u_zero f64x2.convert_low_i32x4_s f64x2.convert_low_i32x4_u",
+);
 define("", 0xfd0105, "f32x4.relaxed_madd - f64x2.relaxed_madd");
 
 function unsigned(out: number[], value: number): void {

@@ -207,7 +207,13 @@ class LoopRenderer {
     } else f.i32(0).set(i).get(this.at.size[plan.axis]).set(end);
     for (const variant of plan.variants) {
       f.repeat(
-        () => f.get(i).i32(variant.copies * variant.lanes).op("i32.add").get(end).op("i32.le_s"),
+        () =>
+          f
+            .get(i)
+            .i32(variant.copies * variant.lanes)
+            .op("i32.add")
+            .get(end)
+            .op("i32.le_s"),
         () => {
           this.block(unit, variant, pointers);
           this.advance(variant, pointers);

@@ -6,7 +6,7 @@
  *
  * A unit is a block of rows of one matrix of the batch. A launch packs B once for all the row blocks it was given.
  */
-import { type Expr, make, type MatmulKernel, topological } from "../ir.js";
+import { type Expr, type MatmulKernel, make, topological } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import { emit, localTypeOf, pushConstant } from "./ops.js";
 import { copyTile, counted, MR, microKernel, pack, type Shape, shapeFor } from "./tile.js";
@@ -82,16 +82,25 @@ function epilogue(module: ModuleBuilder, kernel: MatmulKernel, shape: Shape): Fu
     f.get(c);
     push(value);
     f.memory(width > 1 ? "v128.store" : `${scalar}.store`);
-    f.get(c).i32(width * size).op("i32.add").set(c);
+    f.get(c)
+      .i32(width * size)
+      .op("i32.add")
+      .set(c);
     f.get(b).get(BIAS_STRIDE);
     if (width > 1) f.i32(width).op("i32.mul");
     f.op("i32.add").set(b);
     f.get(j).i32(width).op("i32.add").set(j);
   };
-  f.get(BIAS).op("i32.eqz").if(() => f.i32(size).set(BIAS_STRIDE));
+  f.get(BIAS)
+    .op("i32.eqz")
+    .if(() => f.i32(size).set(BIAS_STRIDE));
   f.i32(0).set(limit);
   // vectors only where the bias lies side by side
-  if (vector) f.get(BIAS_STRIDE).i32(size).op("i32.eq").if(() => f.get(COLUMNS).i32(-lanes).op("i32.and").set(limit));
+  if (vector)
+    f.get(BIAS_STRIDE)
+      .i32(size)
+      .op("i32.eq")
+      .if(() => f.get(COLUMNS).i32(-lanes).op("i32.and").set(limit));
   counted(f, i, ROWS, () => {
     f.get(C).set(c).get(BIAS).set(b).i32(0).set(j);
     if (vector) {
@@ -121,7 +130,9 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
   let slot = 0;
   const read = (scale: number): number => {
     const local = f.local("i32");
-    f.get(ARGS).memory("f64.load", 8 * slot++).op(scale === 0 ? "i32.trunc_sat_f64_u" : "i32.trunc_sat_f64_s");
+    f.get(ARGS)
+      .memory("f64.load", 8 * slot++)
+      .op(scale === 0 ? "i32.trunc_sat_f64_u" : "i32.trunc_sat_f64_s");
     if (scale > 1) f.i32(scale).op("i32.mul");
     f.set(local);
     return local;
@@ -150,11 +161,24 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
   const [bufferA, bufferB] = [i32(), i32()];
   const [i, j, h, w, to, panelA, panelB] = [i32(), i32(), i32(), i32(), i32(), i32(), i32()];
 
-  f.get(M).i32(MC - 1).op("i32.add").i32(MC).op("i32.div_s").set(blocks);
+  f.get(M)
+    .i32(MC - 1)
+    .op("i32.add")
+    .i32(MC)
+    .op("i32.div_s")
+    .set(blocks);
   // scratch: one tile, the packed block of A, that of B
-  f.get(scratch).i32(MR * columns * size).op("i32.add").set(bufferA);
+  f.get(scratch)
+    .i32(MR * columns * size)
+    .op("i32.add")
+    .set(bufferA);
   min(() => f.get(K), konst(f, KC), kc);
-  f.get(kc).i32(MC * size).op("i32.mul").get(bufferA).op("i32.add").set(bufferB);
+  f.get(kc)
+    .i32(MC * size)
+    .op("i32.mul")
+    .get(bufferA)
+    .op("i32.add")
+    .set(bufferB);
 
   const tiles = (): void => {
     f.i32(0).set(j).get(bufferB).set(panelB);
@@ -174,15 +198,31 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
             f.if(
               () => f.get(panelA).get(panelB).get(to).get(cRow).get(kc).get(k0).call(micro),
               () => {
-                f.get(panelA).get(panelB).get(scratch).i32(columns * size).get(kc).i32(0).call(micro);
+                f.get(panelA)
+                  .get(panelB)
+                  .get(scratch)
+                  .i32(columns * size)
+                  .get(kc)
+                  .i32(0)
+                  .call(micro);
                 f.get(scratch).get(to).get(cRow).get(h).get(w).get(k0).call(copy);
               },
             );
-            f.get(panelA).get(kc).i32(MR * size).op("i32.mul").op("i32.add").set(panelA);
+            f.get(panelA)
+              .get(kc)
+              .i32(MR * size)
+              .op("i32.mul")
+              .op("i32.add")
+              .set(panelA);
             f.get(i).i32(MR).op("i32.add").set(i);
           },
         );
-        f.get(panelB).get(kc).i32(columns * size).op("i32.mul").op("i32.add").set(panelB);
+        f.get(panelB)
+          .get(kc)
+          .i32(columns * size)
+          .op("i32.mul")
+          .op("i32.add")
+          .set(panelB);
         f.get(j).i32(columns).op("i32.add").set(j);
       },
     );
@@ -213,9 +253,9 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
           f.get(k0).i32(KC).op("i32.add").set(k0);
         };
         // once even when K is 0: it writes the zeros
-        f.get(K).op("i32.eqz").if(depth, () =>
-          f.repeat(() => f.get(k0).get(K).op("i32.lt_s"), depth),
-        );
+        f.get(K)
+          .op("i32.eqz")
+          .if(depth, () => f.repeat(() => f.get(k0).get(K).op("i32.lt_s"), depth));
         if (finish !== null) {
           add(c, [m0, cRow]);
           f.get(n0).i32(size).op("i32.mul").op("i32.add").get(rows).get(nc).get(cRow);

@@ -4,7 +4,7 @@
  *
  * Halves are not converted here: a float16 or bfloat16 element is its 16 bits in an i32.
  */
-import { type Operand, bytesOf, type StorageType, type ValueType } from "../ir.js";
+import { bytesOf, type Operand, type StorageType, type ValueType } from "../ir.js";
 import type { FunctionBuilder } from "./encoder.js";
 import { extract, type Lanes, localTypeOf, pushConstant, replace, splat } from "./ops.js";
 
@@ -134,7 +134,9 @@ export function storeElements(
     }
     const v = f.local("v128");
     const low = size === 2 ? [0, 1, 4, 5, 8, 9, 12, 13] : [0, 4, 8, 12];
-    f.tee(v).get(v).shuffle([...low, ...new Array<number>(16 - low.length).fill(0)]);
+    f.tee(v)
+      .get(v)
+      .shuffle([...low, ...new Array<number>(16 - low.length).fill(0)]);
     f.memory(size === 2 ? "v128.store64_lane" : "v128.store32_lane", offset, 0);
     return;
   }

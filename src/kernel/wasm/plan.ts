@@ -40,7 +40,10 @@ export function nodesOf(roots: readonly Expr[]): Expr[] {
 }
 
 function passOf(kernel: LoopKernel, reduces: readonly Expr[], stores: readonly Store[]): Pass {
-  const roots = [...reduces.map((r) => r.args[0]), ...stores.flatMap((s) => (s.at === null ? [s.value] : [s.at, s.value]))];
+  const roots = [
+    ...reduces.map((r) => r.args[0]),
+    ...stores.flatMap((s) => (s.at === null ? [s.value] : [s.at, s.value])),
+  ];
   const nodes = nodesOf(roots);
   const slots = new Set<number>();
   for (const e of nodes) if (e.op === "load") slots.add(e.slot);
@@ -125,7 +128,8 @@ export class Plan {
         return e.slot === this.axis ? 2 : 1;
       case "load":
         // strides are known at launch only, so a load varies with every loop that its step does not exclude
-        if (this.axis >= 0 && operands[e.slot].step === "uniform" && (vector === "inner" || inner === 0)) return this.depth - 1;
+        if (this.axis >= 0 && operands[e.slot].step === "uniform" && (vector === "inner" || inner === 0))
+          return this.depth - 1;
         return this.depth;
       case "gather": // not hoisted: its index may be rubbish where the loop runs no iteration
       case "scan":
@@ -140,6 +144,7 @@ export class Plan {
 
 /** 4 lanes if every register has 32 bits, otherwise 2. */
 function lanesOf(kernel: LoopKernel, nodes: readonly Expr[]): Lanes {
-  const wide = nodes.some((e) => e.type === "f64" || e.type === "i64") || kernel.operands.some((o) => bytesOf[o.type] === 8);
+  const wide =
+    nodes.some((e) => e.type === "f64" || e.type === "i64") || kernel.operands.some((o) => bytesOf[o.type] === 8);
   return wide ? 2 : 4;
 }

@@ -64,9 +64,18 @@ export class Sums {
         if (this.tail !== this.partial) reset(f, r, (this.tail.get(r) ?? [])[0], 1);
       } else if (lanes === 4) {
         sums.forEach((p, c) => {
-          f.get(totals[2 * c]).get(p).op("f64x2.promote_low_f32x4").op("f64x2.add").set(totals[2 * c]);
-          f.get(totals[2 * c + 1]).get(p).get(p).shuffle([8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]);
-          f.op("f64x2.promote_low_f32x4").op("f64x2.add").set(totals[2 * c + 1]);
+          f.get(totals[2 * c])
+            .get(p)
+            .op("f64x2.promote_low_f32x4")
+            .op("f64x2.add")
+            .set(totals[2 * c]);
+          f.get(totals[2 * c + 1])
+            .get(p)
+            .get(p)
+            .shuffle([8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15]);
+          f.op("f64x2.promote_low_f32x4")
+            .op("f64x2.add")
+            .set(totals[2 * c + 1]);
         });
       } else {
         const [promote, add] = lanes === 2 ? ["f64x2.promote_low_f32x4", "f64x2.add"] : ["f64.promote_f32", "f64.add"];
@@ -91,7 +100,10 @@ export class Sums {
     if (totals === undefined) return sums;
     sums.forEach((p, c) => {
       if (lanes === 4) {
-        f.get(totals[2 * c]).op("f32x4.demote_f64x2_zero").get(totals[2 * c + 1]).op("f32x4.demote_f64x2_zero");
+        f.get(totals[2 * c])
+          .op("f32x4.demote_f64x2_zero")
+          .get(totals[2 * c + 1])
+          .op("f32x4.demote_f64x2_zero");
         f.shuffle([0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23]);
       } else f.get(totals[c]).op(lanes === 2 ? "f32x4.demote_f64x2_zero" : "f32.demote_f64");
       f.set(p);

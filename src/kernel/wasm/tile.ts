@@ -67,9 +67,16 @@ export function microKernel(module: ModuleBuilder, shape: Shape): FunctionBuilde
   const x = f.local("v128");
   const steps = (count: number): void => {
     for (let u = 0; u < count; u++) {
-      row.forEach((r, v) => f.get(B).memory("v128.load", (u * columns + v * lanes) * size).set(r));
+      row.forEach((r, v) =>
+        f
+          .get(B)
+          .memory("v128.load", (u * columns + v * lanes) * size)
+          .set(r),
+      );
       sums.forEach((sum, r) => {
-        f.get(A).memory(splat, (u * MR + r) * size).set(x);
+        f.get(A)
+          .memory(splat, (u * MR + r) * size)
+          .set(x);
         sum.forEach((acc, v) => {
           multiplyAdd(
             f,
@@ -81,12 +88,21 @@ export function microKernel(module: ModuleBuilder, shape: Shape): FunctionBuilde
         });
       });
     }
-    f.get(A).i32(count * MR * size).op("i32.add").set(A);
-    f.get(B).i32(count * columns * size).op("i32.add").set(B);
+    f.get(A)
+      .i32(count * MR * size)
+      .op("i32.add")
+      .set(A);
+    f.get(B)
+      .i32(count * columns * size)
+      .op("i32.add")
+      .set(B);
   };
   f.get(K).i32(Math.log2(UNROLL)).op("i32.shr_u").set(n);
   counted(f, i, n, () => steps(UNROLL));
-  f.get(K).i32(UNROLL - 1).op("i32.and").set(n);
+  f.get(K)
+    .i32(UNROLL - 1)
+    .op("i32.and")
+    .set(n);
   counted(f, i, n, () => steps(1));
   const store = (add: boolean): void => {
     for (const sum of sums) {
@@ -129,7 +145,10 @@ export function copyTile(module: ModuleBuilder, shape: Shape): FunctionBuilder {
       f.get(from).i32(size).op("i32.add").set(from);
       f.get(to).i32(size).op("i32.add").set(to);
     });
-    f.get(TILE).i32(columns * size).op("i32.add").set(TILE);
+    f.get(TILE)
+      .i32(columns * size)
+      .op("i32.add")
+      .set(TILE);
     f.get(C).get(STRIDE).op("i32.add").set(C);
   });
   return f;
@@ -158,27 +177,42 @@ export function pack(module: ModuleBuilder, shape: Shape, width: number): Functi
     });
     counted(f, k, K, () => {
       pointers.forEach((p, n) => {
-        f.get(TARGET).get(p).memory(`${scalar}.load`).memory(`${scalar}.store`, n * size);
+        f.get(TARGET)
+          .get(p)
+          .memory(`${scalar}.load`)
+          .memory(`${scalar}.store`, n * size);
         f.get(p).get(ALONG).op("i32.add").set(p);
       });
-      f.get(TARGET).i32(width * size).op("i32.add").set(TARGET);
+      f.get(TARGET)
+        .i32(width * size)
+        .op("i32.add")
+        .set(TARGET);
     });
   };
   const sideBySide = (): void => {
     f.get(SOURCE).set(at);
     counted(f, k, K, () => {
       for (let v = 0; v < width; v += lanes) {
-        f.get(TARGET).get(at).memory("v128.load", v * size).memory("v128.store", v * size);
+        f.get(TARGET)
+          .get(at)
+          .memory("v128.load", v * size)
+          .memory("v128.store", v * size);
       }
       f.get(at).get(ALONG).op("i32.add").set(at);
-      f.get(TARGET).i32(width * size).op("i32.add").set(TARGET);
+      f.get(TARGET)
+        .i32(width * size)
+        .op("i32.add")
+        .set(TARGET);
     });
   };
   const partial = (): void => {
     counted(f, k, K, () => {
       f.get(SOURCE).get(k).get(ALONG).op("i32.mul").op("i32.add").set(at);
       f.i32(0).set(r);
-      f.get(TARGET).i32(width * size).op("i32.add").set(end);
+      f.get(TARGET)
+        .i32(width * size)
+        .op("i32.add")
+        .set(end);
       f.repeat(
         () => f.get(TARGET).get(end).op("i32.lt_u"),
         () => {
@@ -188,7 +222,10 @@ export function pack(module: ModuleBuilder, shape: Shape, width: number): Functi
           if (scalar === "f32") f.f32(0);
           else f.f64(0);
           f.set(v);
-          f.get(r).get(COUNT).op("i32.lt_s").if(() => f.get(at).memory(`${scalar}.load`).set(v));
+          f.get(r)
+            .get(COUNT)
+            .op("i32.lt_s")
+            .if(() => f.get(at).memory(`${scalar}.load`).set(v));
           f.get(v).memory(`${scalar}.store`);
           f.get(at).get(ACROSS).op("i32.add").set(at);
           f.get(r).i32(1).op("i32.add").set(r);
