@@ -96,8 +96,8 @@ const limit = {
     if (result.status !== 0) throw new Error(`${compiler} fails: ${result.stderr.trim().split("\n")[0]}`);
     return spawnSync(compiler, ["--version"], { encoding: "utf8" }).stdout.split("\n")[0];
   },
-  time({ name, kind, size, threads, seconds, expect, tolerance }) {
-    return ask(this.program, [name, kind, size, threads, seconds, expect, tolerance].map(String));
+  time({ name, kind, size, threads, warmup, seconds, expect, tolerance }) {
+    return ask(this.program, [name, kind, size, threads, warmup, seconds, expect, tolerance].map(String));
   },
   takes: ({ name }) => name === "seed-1" || name.endsWith("-4M"),
   threaded({ kind }) {

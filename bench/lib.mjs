@@ -29,6 +29,9 @@ export const workloads = [
 
 export const tolerance = 1e-3;
 
+/** Seconds of warm-up. V8 needs most of one before code as wide as a framework's is compiled to its best. */
+export const warmup = 1;
+
 /** n numbers from `low` to `high`: Knuth's and Lewis' linear congruential generator, its upper 24 bits. */
 export function uniform(n, seed, low = 0, high = 1) {
   const numbers = new Float32Array(n);
@@ -81,7 +84,7 @@ export const median = (numbers) => {
  * Times `run`, awaiting `finish` at the end of every sample. A sample is as many runs as fill 10 ms, so that the clock,
  * the wait and the collector's share are spread over them.
  */
-async function measure({ run, finish }, seconds) {
+async function measure({ run, finish }, { seconds, warmup }) {
   const sample = async (count) => {
     const start = performance.now();
     for (let i = 0; i < count; i++) {
@@ -94,7 +97,7 @@ async function measure({ run, finish }, seconds) {
   const warm = performance.now();
   let count = 1;
   do count = Math.max(1, Math.round(10 / (await sample(count))));
-  while (performance.now() - warm < seconds * 500);
+  while (performance.now() - warm < warmup * 1000);
   const times = [];
   const start = performance.now();
   while (times.length < 3 || performance.now() - start < seconds * 1000) times.push(await sample(count));
@@ -103,7 +106,7 @@ async function measure({ run, finish }, seconds) {
 
 /**
  * Runs a contender's process. Its argument is "probe" (is it there, which version?) or a job: a workload with threads,
- * seconds and tolerance. It prints one line of JSON.
+ * warmup, seconds and tolerance. It prints one line of JSON.
  *
  * `prepare(job)` gives `{run, finish, check}`: one repetition; the wait for all of them; the workload's outcome as
  * one number, asked once, before anything is timed.
@@ -117,7 +120,7 @@ export async function contend({ version, setThreads = () => {}, prepare }) {
   if (!(Math.abs(outcome - job.expect) <= job.tolerance * Math.abs(job.expect))) {
     throw new Error(`computes ${outcome}, expected ${job.expect}`);
   }
-  console.log(JSON.stringify({ workload: job.name, threads: job.threads, ...(await measure(task, job.seconds)) }));
+  console.log(JSON.stringify({ workload: job.name, threads: job.threads, ...(await measure(task, job)) }));
 }
 
 /** A training step as a task: the outcome is the 20th loss. `step(i)` trains once, `loss()` reads the last loss. */

@@ -2,7 +2,7 @@
  * The limit: what this machine's compiler makes of the work when a person fuses it by hand. No framework can do much
  * better on the same algorithm. The counterpart of lib.mjs: the same numbers, the same check, the same timing.
  *
- *     limit <name> <kind> <size> <threads> <seconds> <expect> <tolerance>
+ *     limit <name> <kind> <size> <threads> <warmup> <seconds> <expect> <tolerance>
  *
  * Kinds: seed (batch 1, one thread), add, exp, sum.
  */
@@ -122,11 +122,12 @@ static int ascending(const void *x, const void *y) {
 }
 
 int main(int argc, char **argv) {
-  if (argc != 8) return fprintf(stderr, "limit <name> <kind> <size> <threads> <seconds> <expect> <tolerance>\n"), 2;
+  if (argc != 9) return fprintf(stderr, "limit <name> <kind> <size> <threads> <warmup> <seconds> <expect> <tolerance>\n"), 2;
   const char *kind = argv[2];
   size = atol(argv[3]);
   threads = atoi(argv[4]);
-  const double seconds = atof(argv[5]), expect = atof(argv[6]), tolerance = atof(argv[7]);
+  const double warmup = atof(argv[5]), seconds = atof(argv[6]);
+  const double expect = atof(argv[7]), tolerance = atof(argv[8]);
   void (*run)(void);
   double outcome;
   if (!strcmp(kind, "seed")) {
@@ -152,7 +153,7 @@ int main(int argc, char **argv) {
   do {
     reps = (long)(0.01 / sample(run, reps));
     if (reps < 1) reps = 1;
-  } while (now() - start < seconds / 2);
+  } while (now() - start < warmup);
   start = now();
   while (n < 3 || (now() - start < seconds && n < 100000)) times[n++] = sample(run, reps);
   qsort(times, n, sizeof *times, ascending);

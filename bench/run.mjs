@@ -7,7 +7,7 @@ import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
 import { contenders, stop } from "./contenders.mjs";
-import { median, tolerance, workloads } from "./lib.mjs";
+import { median, tolerance, warmup, workloads } from "./lib.mjs";
 import { failures, legend, machine, tables } from "./report.mjs";
 
 const usage = `node bench/run.mjs [options]
@@ -115,7 +115,7 @@ for (const [index, { workload, threads }] of plan.entries()) {
     for (const contender of able) {
       if (interrupted || cells[contender.id]?.error !== undefined) continue;
       try {
-        const result = await contender.time({ ...workload, threads, seconds, tolerance });
+        const result = await contender.time({ ...workload, threads, warmup, seconds, tolerance });
         cells[contender.id] ??= { rounds: [], min_us: Infinity, reps: 0 };
         const cell = cells[contender.id];
         cell.rounds.push(result.median_us);

@@ -82,7 +82,7 @@ def prepare(kind, size, dtype=torch.float32):
     return (step if kind in ("seed", "refined") else operation)(kind, size, dtype)
 
 
-def measure(run, finish, seconds):
+def measure(run, finish, warmup, seconds):
     def sample(count):
         start = time.perf_counter()
         for _ in range(count):
@@ -93,7 +93,7 @@ def measure(run, finish, seconds):
     count, warm = 1, time.perf_counter()
     while True:
         count = max(1, round(0.01 / sample(count)))
-        if time.perf_counter() - warm >= seconds / 2:
+        if time.perf_counter() - warm >= warmup:
             break
     times, start = [], time.perf_counter()
     while len(times) < 3 or time.perf_counter() - start < seconds:
@@ -114,7 +114,7 @@ def main():
         outcome = check()
         if not abs(outcome - job["expect"]) <= job["tolerance"] * abs(job["expect"]):
             sys.exit(f"computes {outcome}, expected {job['expect']}")
-        result = measure(run, finish, job["seconds"])
+        result = measure(run, finish, job["warmup"], job["seconds"])
         print(json.dumps({"workload": job["name"], "threads": job["threads"], **result}))
 
 

@@ -38,9 +38,9 @@ export function chain(layers: Iterable<Layer>, input: Tensor): Tensor {
   for (const layer of layers) {
     const trusted = keepNothing.has(layer.forward);
     const y = layer.forward(x);
-    // What shares memory with the input is the caller's.
-    if (ours && trusted && x.buffer !== input.buffer) passing(x, y);
-    ours = trusted;
+    if (ours && trusted) passing(x, y);
+    // What shares memory with the caller's input, or with what another layer has seen, is not ours.
+    ours = trusted && (ours || y.buffer !== x.buffer);
     x = y;
   }
   return x;
