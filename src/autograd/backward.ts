@@ -63,7 +63,7 @@ export function backward(
   const seeds = roots.map((r, i) => seed(r, gradients[i] ?? null, "backward"));
   propagate(roots, seeds, null, optionsOf(o));
   for (const [i, s] of seeds.entries())
-    if (gradients[i] === null && !s.buffer.claimed && o.createGraph !== true) s.buffer.engine?.free(s.buffer);
+    if (gradients[i] === null && !s.buffer.claimed && o.createGraph !== true) s.buffer.release();
 }
 
 export interface GradArguments extends BackwardArguments {

@@ -63,6 +63,8 @@ export abstract class Function {
         const kept = saved.map((_, i) => n.input(i));
         saved = kept;
         const full = grads.map((g, i) => g ?? zeros(results[i] as Tensor));
+        // The user's code may keep them.
+        for (const g of full) g.buffer.claimed = true;
         const out = this.backward(context, ...(full as never[]));
         const list = Array.isArray(out) ? out : [out];
         if (list.length > inputs.length) {

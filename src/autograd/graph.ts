@@ -38,18 +38,25 @@ export function graph(root: Tensor, names: Readonly<Record<string, Tensor>> = {}
     const e = edgeOf(t);
     if (e !== null) labels.set(e.node, name);
   }
-  const visit = (node: Node): number => {
-    const known = ids.get(node);
-    if (known !== undefined) return known;
-    const id = ids.size;
-    ids.set(node, id);
-    const leaf = node.leaf;
-    nodes.push({ id, name: labels.get(node) ?? (leaf === null ? node.name : "leaf"), shape: leaf?.shape ?? null });
-    for (const e of node.edges) if (e !== null) edges.push({ from: visit(e.node), to: id });
+  // Numbered when first seen; a stack of our own, since graphs are deeper than JavaScript's.
+  const waiting: Node[] = [];
+  const number = (node: Node): number => {
+    let id = ids.get(node);
+    if (id === undefined) {
+      id = ids.size;
+      ids.set(node, id);
+      const leaf = node.leaf;
+      nodes.push({ id, name: labels.get(node) ?? (leaf === null ? node.name : "leaf"), shape: leaf?.shape ?? null });
+      waiting.push(node);
+    }
     return id;
   };
   const start = edgeOf(root);
-  if (start !== null) visit(start.node);
+  if (start !== null) number(start.node);
+  for (let node = waiting.pop(); node !== undefined; node = waiting.pop()) {
+    const to = number(node);
+    for (const e of node.edges) if (e !== null) edges.push({ from: number(e.node), to });
+  }
   const quoted = (s: string): string => `"${s.replace(/[\\"]/g, "\\$&")}"`;
   return {
     nodes,
@@ -58,7 +65,7 @@ export function graph(root: Tensor, names: Readonly<Record<string, Tensor>> = {}
       const lines = nodes.map((n) =>
         n.shape === null
           ? `  n${n.id} [label=${quoted(n.name)}, shape=box];`
-          : `  n${n.id} [label=${quoted(`${n.name}\n${show(n.shape)}`)}, shape=ellipse];`,
+          : `  n${n.id} [label=${quoted(`${n.name} ${show(n.shape)}`)}, shape=ellipse];`,
       );
       return `digraph {\n${[...lines, ...edges.map((e) => `  n${e.from} -> n${e.to};`)].join("\n")}\n}\n`;
     },

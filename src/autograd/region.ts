@@ -7,19 +7,26 @@ import type { Buffer } from "../device/engine.js";
 export interface Region {
   /** The buffer outlives the region. */
   keep(buffer: Buffer): void;
+  /** All of them do: somebody outside holds a graph, and what its gradients read is nobody's to list. */
+  keepAll(): void;
 }
 
 class Arena implements Region {
+  constructor(readonly outer: Arena | null) {}
   readonly buffers: Buffer[] = [];
   readonly kept = new Set<Buffer>();
+  private all = false;
   keep(buffer: Buffer): void {
     this.kept.add(buffer);
   }
-  /** What was kept is the surrounding region's to release. */
-  end(free: (buffer: Buffer) => void, outer: Arena | null): void {
+  keepAll(): void {
+    this.all = true;
+  }
+  /** What was kept is the surrounding region's to release; what is claimed belongs to a leaf or to the user. */
+  end(free: (buffer: Buffer) => void): void {
     for (const b of this.buffers) {
-      if (!this.kept.has(b)) free(b);
-      else outer?.buffers.push(b);
+      if (!this.all && !this.kept.has(b) && !b.claimed) free(b);
+      else this.outer?.buffers.push(b);
     }
   }
 }
@@ -32,6 +39,11 @@ export function setRelease(free: (buffer: Buffer) => void): void {
   release = free;
 }
 
+/** A graph made just now outlives every region. */
+export function outlive(): void {
+  for (let arena = current; arena !== null; arena = arena.outer) arena.keepAll();
+}
+
 /** Every allocation passes here. */
 export function allocated(buffer: Buffer): void {
   if (current !== null) current.buffers.push(buffer);
@@ -40,7 +52,7 @@ export function allocated(buffer: Buffer): void {
 /** Runs `fn` in a region of its own if `own`; else allocations belong to nobody but the collector. */
 export function withRegion<T>(own: boolean, fn: (region: Region | null) => T): T {
   const outer = current;
-  const arena = own ? new Arena() : null;
+  const arena = own ? new Arena(outer) : null;
   current = arena;
   let done = false;
   try {
@@ -50,7 +62,7 @@ export function withRegion<T>(own: boolean, fn: (region: Region | null) => T): T
   } finally {
     current = outer;
     // After an error the collector sees to it: somebody may hold what we think is ours.
-    if (done) arena?.end(release, outer);
+    if (done) arena?.end(release);
     else if (outer !== null && arena !== null) outer.buffers.push(...arena.buffers);
   }
 }

@@ -7,7 +7,7 @@ import type { Buffer } from "../device/engine.js";
 import { AutogradError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { isAnomalyEnabled, isGradEnabled, setGradEnabled } from "./mode.js";
-import { type Region, withRegion } from "./region.js";
+import { outlive, type Region, withRegion } from "./region.js";
 
 /** Gradients of a node's outputs to gradients of its inputs; null where there is none. */
 export type Backward = (grads: (Tensor | null)[], node: Node) => (Tensor | null)[];
@@ -25,10 +25,8 @@ const needsNothing: readonly never[] = [];
 const transients: Buffer[] = [];
 function releaseTransients(): void {
   for (const b of transients) {
-    // Two nodes may have saved the same one.
-    if (!b.transient || b.claimed) continue;
-    b.transient = false;
-    b.engine?.free(b);
+    if (b.claimed) continue;
+    b.release();
   }
 }
 
@@ -40,13 +38,13 @@ export function passing(x: Tensor, y: Tensor): void {
   const b = x.buffer;
   if (b === y.buffer || b.claimed || x.numel() * x.elementSize() !== b.bytes) return;
   if (x.gradFn === null && y.gradFn === null && !x.isView) {
-    b.engine?.free(b);
+    b.release();
     return;
   }
   if (x.gradFn === null) return;
   // A view's own node does not tell who else saved the memory.
   const direct = !x.isView && y.gradFn?.edges[0]?.node === x.gradFn;
-  if (direct && !x.gradFn.saves(b) && y.gradFn?.saves(b) === false) b.engine?.free(b);
+  if (direct && !x.gradFn.saves(b) && y.gradFn?.saves(b) === false) b.release();
   else b.transient = true;
 }
 
@@ -202,12 +200,15 @@ export function propagate(
       }
       if (region !== null) for (const f of found) if (f !== null) region.keep(f.buffer);
     });
-    releaseTransients();
+    // What was saved may be saved again by the graph of the backward pass.
+    if (!options.createGraph) releaseTransients();
   } finally {
     setGradEnabled(before);
     transients.length = 0;
     for (const n of nodes) n.pending = null;
   }
+  // The leaves' gradients have a graph of their own.
+  if (options.createGraph && targets === null) outlive();
   return found;
 }
 
@@ -273,8 +274,12 @@ function runHooks(node: Node, pending: (Tensor | null)[]): void {
     for (const hook of hooks) {
       const g = pending[i];
       if (g === null || g === undefined) continue;
+      // The hook may keep what it sees and what it gives, so no leaf may take them over.
+      g.buffer.claimed = true;
       const replaced = hook(g);
-      if (replaced !== null && replaced !== undefined) pending[i] = replaced;
+      if (replaced === null || replaced === undefined) continue;
+      replaced.buffer.claimed = true;
+      pending[i] = replaced;
     }
   });
 }

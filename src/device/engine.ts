@@ -15,7 +15,15 @@ export abstract class Buffer {
   transient = false;
   /** Where early release returns it to. */
   engine: Engine | null = null;
+  private released = false;
   constructor(readonly bytes: number) {}
+
+  /** Returns the memory to its engine, once, however often it is asked. */
+  release(): void {
+    if (this.released || this.engine === null) return;
+    this.released = true;
+    this.engine.free(this);
+  }
 }
 
 /** A compiled kernel, made and understood by one engine. */

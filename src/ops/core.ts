@@ -47,7 +47,7 @@ export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor 
   return construct(buffer, device, dtype, shape, contiguousStrides(shape), 0, true);
 }
 
-setRelease((buffer) => buffer.engine?.free(buffer));
+setRelease((buffer) => buffer.release());
 
 /** The device of an operation: that of its tensors, which must agree. */
 export function deviceOf(op: string, tensors: readonly (Tensor | number)[]): Device {

@@ -115,6 +115,7 @@ export class Elementwise {
     if (!canHold(target.dtype, out)) {
       throw new DTypeError(`${this.name}_: the result is ${out}, which a ${target.dtype} tensor cannot hold`);
     }
+    target.checkWritable(this.name);
     const recorded = records(inputs) && isFloating(target.dtype);
     if (recorded) target.checkInPlace(this.name);
     for (let i = 1; i < inputs.length; i++) {

@@ -228,6 +228,31 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   return out;
 }
 
+/** Where a tensor's elements lie in memory. */
+export interface Layout {
+  readonly shape: Shape;
+  readonly strides: Shape;
+  readonly offset: number;
+}
+
+/**
+ * Writes g, which has the shape of `from`, into zeros as `from` lies in memory, and reads what then stands at `to`. Through a
+ * window the gradient of a base becomes that of its view, and back; it is its own gradient with the layouts exchanged.
+ */
+export function throughMemory(g: Tensor, from: Layout, to: Layout): Tensor {
+  const start = Math.min(from.offset, to.offset);
+  const end = (l: Layout): number =>
+    l.shape.reduce((e, n, d) => e + Math.max(0, n - 1) * (l.strides[d] as number), l.offset) + 1;
+  const memory = emptyTensor([Math.max(end(from), end(to)) - start], g.dtype, g.device);
+  fill(memory, 0);
+  const at = (l: Layout): Tensor =>
+    wrap(memory.buffer, g.device, g.dtype, l.shape, l.strides, l.offset - start, isContiguous(l.shape, l.strides));
+  copyInto(at(from), g);
+  const out = clone(at(to));
+  if (records([g])) record("window", [g], [out], [], ([gg]) => [throughMemory(gg as Tensor, to, from)]);
+  return out;
+}
+
 /** Zeros of `shape` with `g` at positions from, from + step, … of dimension `d`: what a slice's gradient is. */
 function embed(g: Tensor, shape: Shape, d: number, from: number, step: number): Tensor {
   const count = g.shape[d] as number;

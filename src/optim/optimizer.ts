@@ -2,6 +2,7 @@
  * Optimizer: parameter groups, per-parameter state and their exchange as state dicts. How one parameter is updated is
  * the business of sgd.ts and adam.ts, and the arithmetic is one fused kernel of ops/ for each.
  */
+import { withRegion } from "../autograd/region.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
 
@@ -117,21 +118,24 @@ export abstract class Optimizer<Options extends object> {
   step<T>(closure: () => T): T;
   step<T>(closure?: () => T): T | undefined {
     const result = closure && enableGrad(closure);
-    noGrad(() => {
-      for (const group of this.paramGroups) {
-        for (const param of group.params) {
-          const grad = param.gradUnseen;
-          if (!grad) continue;
-          let state = this.state.get(param);
-          if (!state) {
-            state = {};
-            this.state.set(param, state);
-          }
-          this.update(param, grad, group, state);
-        }
-      }
-    });
+    // State outlives the step, whatever region of memory the caller is in.
+    withRegion(false, () => noGrad(() => this.#updateAll()));
     return result;
+  }
+
+  #updateAll(): void {
+    for (const group of this.paramGroups) {
+      for (const param of group.params) {
+        const grad = param.gradUnseen;
+        if (!grad) continue;
+        let state = this.state.get(param);
+        if (!state) {
+          state = {};
+          this.state.set(param, state);
+        }
+        this.update(param, grad, group, state);
+      }
+    }
   }
 
   /** Forgets all gradients, or fills them with zeros if `setToNone` is false. */

@@ -65,7 +65,11 @@ export function meshgrid(...vectors: Tensor[]): Tensor[] {
 export function tidy<T>(fn: () => T): T {
   return withRegion(true, (region) => {
     const result = fn();
-    for (const t of tensorsIn(result)) region?.keep(t.buffer);
+    for (const t of tensorsIn(result)) {
+      // A result with a history may still be differentiated: what its graph saved stays.
+      if (t.gradFn === null) region?.keep(t.buffer);
+      else region?.keepAll();
+    }
     return result;
   });
 }

@@ -19,7 +19,7 @@ import * as mm from "../ops/matmul.js";
 import * as nm from "../ops/norms.js";
 import * as rnd from "../ops/random.js";
 import * as r from "../ops/reduce.js";
-import { isContiguous, numelOf, type Shape, sameShape, show, wrapDim } from "../ops/shape.js";
+import { numelOf, type Shape, sameShape, show, wrapDim } from "../ops/shape.js";
 import * as so from "../ops/sort.js";
 import * as v from "../ops/view.js";
 import { formatTensor } from "./format.js";
@@ -174,7 +174,7 @@ export class Tensor {
   /** Forgets the gradient; its memory is reused at once if nobody has looked at it. @internal */
   dropGrad(): void {
     const g = this.gradient;
-    if (g !== null && !this.gradSeen) g.buffer.engine?.free(g.buffer);
+    if (g !== null && !this.gradSeen) g.buffer.release();
     this.gradient = null;
     this.gradSeen = false;
   }
@@ -241,21 +241,21 @@ export class Tensor {
     this.tracked = false;
     if (!base.requiresGrad) return;
     const out = this.detach();
-    const { shape, strides, offset } = this;
-    record("view", [base], [out], [], ([g]) => [
-      v.embedStrided(g as Tensor, base.shape, (z) => asStrided(z, shape, strides, offset - base.offset)),
-    ]);
+    record("view", [base], [out], [], ([g]) => [v.throughMemory(g as Tensor, this, base)]);
     this.node = out.node;
     this.outputIndex = 0;
     this.tracked = true;
   }
-  /** @internal */
+  /** An expanded tensor has fewer elements than its shape says: writing would write some of them twice. @internal */
+  checkWritable(name: string): void {
+    if (!this.contiguous_ && this.strides.some((s, i) => s === 0 && (this.shape[i] as number) > 1)) {
+      throw new ValueError(`${name}_: an expanded tensor shares its elements; clone it before changing it in place`);
+    }
+  }
+  /** A change that will be recorded. @internal */
   checkInPlace(name: string): void {
     const leaf = this.base ?? this;
     if (leaf.gradFn === null && leaf.wantsGrad) refuseInPlaceLeaf(name);
-    if (this.strides.some((s, i) => s === 0 && (this.shape[i] as number) > 1)) {
-      throw new ValueError(`${name}_: an expanded tensor shares its elements; clone it before changing it in place`);
-    }
   }
   /** Records an in-place change: `fn` makes the new value from the old, which is then copied in. @internal */
   rebase(name: string, fn: (self: Tensor) => Tensor): this {
@@ -276,8 +276,6 @@ export class Tensor {
       this.history += 1;
       return this;
     }
-    const { shape, strides, offset } = this;
-    const place = (z: Tensor): Tensor => asStrided(z, shape, strides, offset - base.offset);
     const before = base.detach();
     if (base.requiresGrad) {
       before.gradFn = base.gradFn;
@@ -285,11 +283,12 @@ export class Tensor {
       before.tracked = true;
     }
     const after = base.detach();
-    record(`${name}_`, [before, next], [after], [], ([g]) => {
-      const whole = v.clone(g as Tensor);
-      place(whole.detach()).zero_();
-      return [whole, place(v.contiguous(g as Tensor)).clone()];
-    });
+    const everywhere = full(this.shape, true, { dtype: "bool", device: this.device });
+    const covered = v.throughMemory(everywhere, this, base);
+    record(`${name}_`, [before, next], [after], [], ([g]) => [
+      (g as Tensor).maskedFill(covered, 0),
+      v.throughMemory(g as Tensor, base, this),
+    ]);
     base.node = after.node;
     base.outputIndex = 0;
     base.tracked = true;
@@ -344,7 +343,7 @@ export class Tensor {
   }
   /** Returns the memory at once; the tensor must not be used again. Never required. */
   dispose(): void {
-    this.buffer.engine?.free(this.buffer);
+    this.buffer.release();
   }
   [Symbol.dispose](): void {
     this.dispose();
@@ -1064,10 +1063,10 @@ export class Tensor {
   }
   fill_(value: number | Tensor): this {
     if (value instanceof Tensor) return this.copy_(value);
+    this.checkWritable("fill");
     if (isGradEnabled() && this.requiresGrad) {
       this.checkInPlace("fill");
-      const everywhere = full(this.shape, true, { dtype: "bool", device: this.device });
-      return this.rebase("fill", (self) => e.whereSelect.call(ix.scalarLike(value, self), self, everywhere));
+      return this.rebase("fill", (self) => this.replaced(self, ix.scalarLike(value, self)));
     }
     v.fill(this, value);
     this.buffer.version += 1;
@@ -1095,7 +1094,13 @@ export class Tensor {
     );
   }
 
+  /** `value` in place of all of `self`, whose gradient is therefore zero. */
+  private replaced(self: Tensor, value: Tensor): Tensor {
+    const everywhere = full(this.shape, true, { dtype: "bool", device: this.device });
+    return e.whereSelect.call(value, self, everywhere);
+  }
   private refilled(fn: () => void): this {
+    this.checkWritable("random");
     if (isGradEnabled() && this.requiresGrad) this.checkInPlace("random");
     fn();
     this.buffer.version += 1;
@@ -1106,9 +1111,10 @@ export class Tensor {
     return this;
   }
   private assign(source: Tensor, name: string): this {
+    this.checkWritable(name);
     if (isGradEnabled() && (this.requiresGrad || source.requiresGrad) && isFloating(this.dtype)) {
       this.checkInPlace(name);
-      return this.rebase(name, () => v.cast(v.expand(source, this.shape), this.dtype).clone());
+      return this.rebase(name, (self) => this.replaced(self, v.cast(source, this.dtype)));
     }
     v.copyInto(this, source);
     this.buffer.version += 1;
@@ -1125,12 +1131,6 @@ ix.setListToTensor((list, like) =>
     ? fromData(list as boolean[], { dtype: "bool", device: like.device })
     : fromData(list as number[], { dtype: "int32", device: like.device }),
 );
-
-/** A view of contiguous `z` at given strides. */
-function asStrided(z: Tensor, shape: Shape, strides: Shape, offset: number): Tensor {
-  const t = new Tensor(z.buffer, z.device, z.dtype, shape, strides, z.offset + offset, isContiguous(shape, strides));
-  return t;
-}
 
 /** 1 where column − row satisfies the condition, 0 elsewhere. */
 function triangle(x: Tensor, condition: (difference: Tensor) => Tensor): Tensor {
