@@ -26,12 +26,12 @@ const program = `
     loss.backward();
     optimiser.step();
     if (step % 1000 === 0) last = loss.item();
-    if (step === 10_000 || step === 50_000) resident[step] = process.memoryUsage().rss;
+    if (step === 20_000 || step === 50_000) resident[step] = process.memoryUsage().rss;
   }
   console.log(JSON.stringify({ engine: torch.cpuEngineName(), resident, last }));`;
 
 describe.each(["native", "wasm"])("%s", (engine) => {
-  it("grows by less than 64 MB between step 10,000 and step 50,000", () => {
+  it("grows by less than 64 MB between step 20,000 and step 50,000", () => {
     if (!existsSync(`${repository}dist/index.js`)) throw new Error("test/memory: run `npm run build` first");
     const child = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
       cwd: repository,
@@ -43,8 +43,9 @@ describe.each(["native", "wasm"])("%s", (engine) => {
     const told = JSON.parse(child.stdout) as { engine: string; resident: Record<string, number>; last: number };
     expect(told.engine).toBe(engine);
     expect(told.last).toBeGreaterThan(0);
+    // By step 20,000 wasm has met the limit at which it begins to spill; before it, dropped tensors are left where they are.
     const megabytes = (step: number): number => told.resident[step]! / 2 ** 20;
-    expect(megabytes(50_000) - megabytes(10_000)).toBeLessThan(64);
-    expect(megabytes(50_000)).toBeLessThan(512);
+    expect(megabytes(50_000) - megabytes(20_000)).toBeLessThan(64);
+    expect(megabytes(50_000)).toBeLessThan(450);
   }, 120_000);
 });

@@ -71,7 +71,7 @@ export function device(name: DeviceLike): Device {
     return cpuDevice();
   }
   if (type === "cuda" || type === "webgpu") {
-    throw new DeviceError(`device: '${name}' is not available on this machine; torch.${type}.isAvailable() is false`);
+    throw new DeviceError(`device: '${name}' is not available: cresset has no ${type} engine yet`);
   }
   throw new ValueError(`device: '${name}' is not a device; expected "cpu", "cuda" or "webgpu"`);
 }

@@ -2,8 +2,7 @@
  * The kernel language: typed expressions over an index space, and the two kinds of kernel built of them.
  *
  * Nothing here knows a CPU, a GPU or a syntax. `ops/` builds expressions, `derive.ts` differentiates them, `expand.ts`
- * rewrites the transcendental functions into the primitive operations below, and one renderer a target (`c.ts`,
- * `wasm.ts`) turns what is left into code. A renderer therefore implements only the primitives.
+ * rewrites the transcendental functions into the primitive operations below, and one renderer a target (`c/`, `wasm/`) turns what is left into code. A renderer therefore implements only the primitives.
  */
 
 /** How a number lies in memory. */

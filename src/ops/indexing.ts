@@ -305,6 +305,11 @@ function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Te
         d += 1;
       }
     } else {
+      if (typeof item !== "object") {
+        throw new IndexError(
+          `index: '${String(item)}' is not an index; a slice is ":" or { start, stop, step }, a mask is a bool tensor`,
+        );
+      }
       const s = item as { start?: number; stop?: number; step?: number };
       v = slice(v, d, s.start ?? 0, s.stop, s.step ?? 1);
       picks.push(null);

@@ -174,8 +174,20 @@ export const rand = (shape: Shape, o?: RandomOptions): Tensor =>
 /** Normal with mean 0 and variance 1. */
 export const randn = (shape: Shape, o?: RandomOptions): Tensor =>
   random("normal", shape, o, o?.dtype ?? getDefaultDType(), 0, 1);
-/** Whole numbers low ≤ v < high. */
-export function randint(low: number, high: number, shape: Shape, o?: RandomOptions): Tensor {
+/** Whole numbers low ≤ v < high, or 0 ≤ v < high where only one bound is given. */
+export function randint(high: number, shape: Shape, o?: RandomOptions): Tensor;
+export function randint(low: number, high: number, shape: Shape, o?: RandomOptions): Tensor;
+export function randint(
+  first: number,
+  second: number | Shape,
+  third?: Shape | RandomOptions,
+  fourth?: RandomOptions,
+): Tensor {
+  const short = typeof second !== "number";
+  const low = short ? 0 : first;
+  const high = short ? first : second;
+  const shape = (short ? second : third) as Shape;
+  const o = (short ? third : fourth) as RandomOptions | undefined;
   if (!Number.isInteger(low) || !Number.isInteger(high) || high <= low || high - low >= 2 ** 31) {
     throw new ValueError(`randint: [${low}, ${high}) is not a range of whole numbers below 2^31`);
   }

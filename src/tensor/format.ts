@@ -1,5 +1,6 @@
 /** Prints tensors as PyTorch does: four digits, aligned columns, summarised above a thousand elements. */
-import { getDefaultDType, isFloating } from "../ops/dtype.js";
+import type { TypedArray } from "../ops/creation.js";
+import { type DType, getDefaultDType, isFloating } from "../ops/dtype.js";
 import { readElements } from "./read.js";
 import type { Tensor } from "./tensor.js";
 
@@ -8,42 +9,81 @@ const threshold = 1000;
 const edge = 3;
 const lineWidth = 80;
 
-function formatter(values: readonly number[], t: Tensor): (v: number) => string {
-  if (t.dtype === "bool") return (v) => (v !== 0 ? "true" : "false");
-  if (!isFloating(t.dtype)) return (v) => String(v);
-  const finite = values.filter((v) => Number.isFinite(v) && v !== 0).map(Math.abs);
-  const whole = finite.every((v) => Number.isInteger(v));
-  const high = finite.reduce((a, b) => Math.max(a, b), 0);
-  const low = finite.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
-  const special = (v: number): string => (Number.isNaN(v) ? "nan" : v > 0 ? "inf" : "-inf");
-  const exponent = (v: number): string => v.toExponential(precision).replace(/e([+-])(\d)$/, "e$10$2");
-  if (whole) {
-    if (high > 1e8) return (v) => (Number.isFinite(v) ? exponent(v) : special(v));
-    return (v) => (Number.isFinite(v) ? `${Object.is(v, -0) ? "-0" : v}.` : special(v));
+/** The digits of `v` cut after the fourth place, and the rest: exact, as doubles have finite decimals. */
+const cutAfterFour = /^(-?\d+\.\d{3}\d)(\d*)(e[+-]\d+)?$/;
+
+/** Rounds as C does, ties to even; JavaScript rounds them away from zero. */
+function rounded(v: number, write: (v: number, digits: number) => string): string {
+  const [, kept, rest, exponent] = cutAfterFour.exec(write(v, precision + 40)) as string[];
+  const tie = /^50*$/.test(rest as string) && Number((kept as string).at(-1)) % 2 === 0;
+  return tie ? `${kept}${exponent ?? ""}` : write(v, precision);
+}
+const fixed = (v: number): string => {
+  const text = rounded(v, (x, digits) => x.toFixed(digits));
+  return Object.is(v, -0) ? `-${text}` : text;
+};
+const scientific = (v: number): string => {
+  const text = rounded(v, (x, digits) => x.toExponential(digits)).replace(/e([+-])(\d)$/, "e$10$2");
+  return Object.is(v, -0) ? `-${text}` : text;
+};
+const whole = (v: number): string => (Object.is(v, -0) ? "-0." : `${v}.`);
+
+/** The texts of all elements, and the width they are aligned to: that of the widest finite one that is not zero. */
+function write(elements: TypedArray, dtype: DType): { texts: string[]; width: number } {
+  const widest = (list: readonly string[]): number => list.reduce((w, s) => Math.max(w, s.length), 1);
+  if (!isFloating(dtype)) {
+    const texts = Array.from(elements as ArrayLike<number | bigint>, (v) =>
+      dtype === "bool" ? (Number(v) !== 0 ? "true" : "false") : String(v),
+    );
+    return { texts, width: widest(texts) };
   }
-  if (high / low > 1000 || high > 1e8 || low < 1e-4) return (v) => (Number.isFinite(v) ? exponent(v) : special(v));
-  return (v) => (Number.isFinite(v) ? (Object.is(v, -0) ? "-0.0000" : v.toFixed(precision)) : special(v));
+  const values = Array.from(elements as ArrayLike<number>);
+  const counted = values.filter((v) => Number.isFinite(v) && v !== 0);
+  const high = counted.reduce((m, v) => Math.max(m, Math.abs(v)), 0);
+  const low = counted.reduce((m, v) => Math.min(m, Math.abs(v)), Number.POSITIVE_INFINITY);
+  const spread = counted.length > 0 && (high / low > 1000 || high > 1e8 || low < 1e-4);
+  const finite = spread ? scientific : counted.every(Number.isInteger) ? whole : fixed;
+  const special = (v: number): string => (Number.isNaN(v) ? "nan" : v > 0 ? "inf" : "-inf");
+  return {
+    texts: values.map((v) => (Number.isFinite(v) ? finite(v) : special(v))),
+    width: widest(counted.map(finite)),
+  };
 }
 
 /** `tensor([[1., 2.], [3., 4.]])` */
 export function formatTensor(t: Tensor, name = "tensor"): string {
-  const suffix: string[] = [];
-  if (t.numel() === 0 && t.ndim !== 1) suffix.push(`size=(${t.shape.join(", ")})`);
-  if (t.device.type !== "cpu") suffix.push(`device='${t.device}'`);
-  if (t.dtype !== getDefaultDType() && t.dtype !== "int32" && t.dtype !== "bool") suffix.push(`dtype=${t.dtype}`);
-  if (t.gradFn !== null) suffix.push(`gradFn=<${t.gradFn.name}>`);
-  else if (t.requiresGrad) suffix.push("requiresGrad=true");
-  if (!t.device.engine.host) return `${name}(…, shape=(${t.shape.join(", ")})${suffix.map((s) => `, ${s}`).join("")})`;
-  const summarise = t.numel() > threshold;
-  // A summary reads only the corners.
-  const shown = summarise ? corners(t) : t;
-  const flat = Array.from(readElements(shown.detach()), Number);
-  const format = formatter(flat, t);
-  const texts = flat.map(format);
-  const width = t.ndim === 0 ? 0 : texts.reduce((w, s) => Math.max(w, s.length), 0);
+  const empty = t.numel() === 0;
+  const suffixes: string[] = [];
+  if (t.device.type !== "cpu") suffixes.push(`device='${t.device}'`);
+  if (empty && t.ndim !== 1) suffixes.push(`size=(${t.shape.join(", ")})`);
+  // An empty tensor shows no elements that would tell integers or booleans.
+  const told = t.dtype === getDefaultDType() || (!empty && (t.dtype === "int32" || t.dtype === "bool"));
+  if (!told) suffixes.push(`dtype=${t.dtype}`);
+  if (t.gradFn !== null) suffixes.push(`gradFn=<${t.gradFn.name}>`);
+  else if (t.requiresGrad) suffixes.push("requiresGrad=true");
   const indent = name.length + 1;
-  const body = t.numel() === 0 ? "[]" : layout(texts, shown, t, 0, 0, texts.length, width, indent);
-  return `${name}(${body}${suffix.map((s) => `, ${s}`).join("")})`;
+  if (!t.device.engine.host) return close(`${name}(…`, [`shape=(${t.shape.join(", ")})`, ...suffixes], indent);
+  // A summary reads only the corners.
+  const shown = t.numel() > threshold ? corners(t) : t;
+  const { texts, width } = write(readElements(shown.detach()), t.dtype);
+  const body = empty ? "[]" : layout(texts, shown, t, 0, 0, texts.length, width, indent);
+  return close(`${name}(${body}`, suffixes, indent);
+}
+
+/** Adds the suffixes, on a new line where they would not fit. */
+function close(text: string, suffixes: readonly string[], indent: number): string {
+  let out = text;
+  let column = text.length - text.lastIndexOf("\n") + 1;
+  for (const suffix of suffixes) {
+    if (column + suffix.length + 2 > lineWidth) {
+      out += `,\n${" ".repeat(indent)}${suffix}`;
+      column = indent + suffix.length;
+    } else {
+      out += `, ${suffix}`;
+      column += suffix.length + 2;
+    }
+  }
+  return `${out})`;
 }
 
 function corners(t: Tensor): Tensor {

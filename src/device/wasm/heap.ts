@@ -51,7 +51,7 @@ export class WasmBuffer extends Buffer {
 }
 
 export interface HeapOptions {
-  /** Bytes in use before idle buffers are spilled; doubles when buffers come back faster than they go. 256 MiB by default. */
+  /** Bytes in use before idle buffers are spilled; doubles when buffers come back faster than they go. 64 MiB by default. */
   readonly softLimit?: number;
   /** Bytes that linear memory may grow to. 4 GiB by default. */
   readonly maximum?: number;
@@ -102,7 +102,7 @@ export class Heap {
   private readonly registry: FinalizationRegistry<Cell> | null;
 
   constructor(options: HeapOptions = {}) {
-    this.softLimit = options.softLimit ?? 256 * 2 ** 20;
+    this.softLimit = options.softLimit ?? 64 * 2 ** 20;
     const reserved = Math.ceil((options.reserved ?? 0) / GRAIN) * GRAIN;
     let maximum = Math.min(65536, Math.ceil((options.maximum ?? 2 ** 32) / PAGE));
     const initial = Math.min(maximum, Math.ceil((reserved + GRAIN) / PAGE) + 16);
