@@ -73,18 +73,19 @@ describe.each(["native", "wasm"])("%s", (CRESSET_CPU) => {
   }, 60_000);
 
   it("02-classifier learns one by one", async () => {
-    const lines = await example("02-classifier", { CRESSET_CPU, CRESSET_DATA: folder, EPOCHS: "3" });
-    expect(lines.slice(0, 3)).toEqual([1, 2, 3].map((epoch) => `training epoch ${epoch} of 3`));
+    const lines = await example("02-classifier", { CRESSET_CPU, CRESSET_DATA: folder, EPOCHS: "10" });
+    expect(lines[0]).toBe("training epoch 1 of 10");
+    expect(lines).toContain("counter = 20000");
     const [score, length, accuracy] = lines.at(-1)!.split(" ").map(Number) as [number, number, number];
     expect(length).toBe(1000);
     expect(accuracy).toBe(score / 1000);
-    expect(accuracy).toBeGreaterThan(BAND02);
+    expect(accuracy).toBeGreaterThan(0.25); // 0.33; plain SGD is slow here, and chance is 0.1
   }, 60_000);
 
   it("03-refined learns in mini-batches", async () => {
     const env = { CRESSET_CPU, CRESSET_DATA: folder, EPOCHS: "2", BATCH: "16" };
     const [line] = await example("03-refined", env);
-    expect(Number(/^accuracy ([\d.]+)$/.exec(line!)![1])).toBeGreaterThan(BAND03);
+    expect(Number(/^accuracy ([\d.]+)$/.exec(line!)![1])).toBeGreaterThan(0.8); // 0.90
   }, 60_000);
 
   it("04-devices runs without a GPU", async () => {

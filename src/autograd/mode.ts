@@ -19,7 +19,8 @@ function within<T>(mode: boolean, fn: () => T): T {
  * Runs `fn` without recording. https://pytorch.org/docs/stable/generated/torch.no_grad.html
  *
  * ```ts
- * const y = torch.noGrad(() => model.forward(x)); // y.requiresGrad is false
+ * const model = new nn.Linear(4, 2);
+ * const y = torch.noGrad(() => model.forward(torch.rand([3, 4]))); // y.requiresGrad is false
  * ```
  */
 export const noGrad = <T>(fn: () => T): T => within(false, fn);

@@ -5,7 +5,7 @@
 import { allocated, setRelease } from "../autograd/region.js";
 import type { Device } from "../device/device.js";
 import { Buffer, type Engine, type Executable } from "../device/engine.js";
-import { DeviceError } from "../errors.js";
+import { DeviceError, DTypeError } from "../errors.js";
 import { expand, expandLoads, toBfloat16, toFloat16 } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
 import {
@@ -18,7 +18,7 @@ import {
   valueTypeOf,
 } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { codeOf, type DType, itemBytes } from "./dtype.js";
+import { codeOf, type DType, dtypes, itemBytes } from "./dtype.js";
 import { broadcastStrides, contiguousStrides, numelOf, type Shape } from "./shape.js";
 
 type Construct = (
@@ -41,7 +41,10 @@ export const wrap: Construct = (buffer, device, dtype, shape, strides, offset, c
 
 /** A fresh tensor with undefined contents. */
 export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor {
-  const buffer = device.engine.alloc(numelOf(shape) * itemBytes[dtype]);
+  const bytes = itemBytes[dtype];
+  if (bytes === undefined)
+    throw new DTypeError(`'${String(dtype)}' is not a dtype; expected one of ${dtypes.join(", ")}`);
+  const buffer = device.engine.alloc(numelOf(shape) * bytes);
   allocated(buffer);
   buffer.engine = device.engine;
   return construct(buffer, device, dtype, shape, contiguousStrides(shape), 0, true);

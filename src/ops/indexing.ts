@@ -252,6 +252,8 @@ export function nonzero(x: Tensor): Tensor {
   return reshape(listToTensor(found, x), [found.length / columns, columns]);
 }
 
+const sliceKeys: ReadonlySet<string> = new Set(["start", "stop", "step"]);
+
 /** Splits an index into the view it begins with and the tensors that then pick from the view. */
 function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Tensor | null)[] } {
   const consumed = items.reduce<number>((n, i) => {
@@ -305,9 +307,9 @@ function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Te
         d += 1;
       }
     } else {
-      if (typeof item !== "object") {
+      if (typeof item !== "object" || Object.keys(item).some((key) => !sliceKeys.has(key))) {
         throw new IndexError(
-          `index: '${String(item)}' is not an index; a slice is ":" or { start, stop, step }, a mask is a bool tensor`,
+          `index: ${JSON.stringify(item)} is not an index; a slice is ":" or { start, stop, step }, a mask is a bool tensor`,
         );
       }
       const s = item as { start?: number; stop?: number; step?: number };

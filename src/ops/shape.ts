@@ -87,6 +87,7 @@ export function wrapDims(op: string, dims: number | readonly number[] | null | u
 
 /** Sizes checked to be whole and not negative. */
 export function checkShape(op: string, shape: Shape): void {
+  if (!Array.isArray(shape)) throw new ShapeError(`${op}: the shape is a list of sizes, [2, 3], not ${String(shape)}`);
   let n = 1;
   for (const s of shape) {
     if (!Number.isInteger(s) || s < 0) throw new ShapeError(`${op}: ${s} in ${show(shape)} is not a size`);

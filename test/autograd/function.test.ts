@@ -168,7 +168,7 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
   it("gradcheck finds a wrong gradient, and says where", () => {
     class Off extends Cube {
       static override backward(ctx: Context, g: Tensor): Tensor {
-        return super.backward(ctx, g).mul(1.01);
+        return Cube.backward(ctx, g).mul(1.01);
       }
     }
     const x = leaf([1, 2]);

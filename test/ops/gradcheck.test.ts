@@ -1,4 +1,7 @@
-/** Every differentiable operation against finite differences in float64, on both engines, and its gradient's gradient. */
+/**
+ * Every differentiable operation against finite differences in float64, on both engines: first order. Gradients of
+ * gradients are checked in test/autograd/gradgrad.test.ts.
+ */
 import { beforeAll, describe, expect, it } from "vitest";
 import type { Tensor } from "../../src/index.js";
 import * as torch from "../../src/index.js";

@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
-import { CompileError } from "../../errors.js";
+import { CompileError, ValueError } from "../../errors.js";
 
 export interface Processor {
   readonly name: string;
@@ -94,7 +94,13 @@ export class Compiler {
   static find(processor: Processor): Compiler | null {
     const file = findCompiler();
     if (file === null) return null;
-    return new Compiler(file, processor, Number(process.env["CRESSET_COMPILE_TIMEOUT"] ?? 60) * 1000);
+    const seconds = Number(process.env["CRESSET_COMPILE_TIMEOUT"] || 60);
+    if (!(seconds > 0)) {
+      throw new ValueError(
+        `CRESSET_COMPILE_TIMEOUT: '${process.env["CRESSET_COMPILE_TIMEOUT"]}' is not a number of seconds`,
+      );
+    }
+    return new Compiler(file, processor, seconds * 1000);
   }
 
   get flags(): string[] {

@@ -68,7 +68,11 @@ export class NativeEngine implements Engine {
       "void cresset_launch(double args, int id, double units, double chunk, int threads)",
     ) as NativeEngine["run"];
     const addressOf = library.func("double cresset_address(void* memory)") as (memory: ArrayBuffer) => number;
-    this.memory = new NativeMemory(addressOf);
+    const advise = library.func("void cresset_advise(double address, double bytes)") as (
+      address: number,
+      bytes: number,
+    ) => void;
+    this.memory = new NativeMemory(addressOf, advise);
     const block = new ArrayBuffer(argumentCount * 8);
     this.args = new Float64Array(block);
     this.argsAddress = addressOf(block);

@@ -19,6 +19,8 @@ export class NativeBuffer extends Buffer {
 
 const slabBytes = 256 * 1024;
 const smallest = 64;
+/** From this size on, huge pages are asked for. */
+const hugeBytes = 4 * 1024 * 1024;
 /** At most this much is kept in free lists, in all. */
 const keepBytes = 256 * 1024 * 1024;
 
@@ -35,7 +37,10 @@ export class NativeMemory {
   private readonly free = new Map<number, NativeBuffer[]>();
   private kept = 0;
 
-  constructor(private readonly addressOf: (memory: ArrayBuffer) => number) {}
+  constructor(
+    private readonly addressOf: (memory: ArrayBuffer) => number,
+    private readonly adviseHuge: (address: number, bytes: number) => void,
+  ) {}
 
   alloc(bytes: number): NativeBuffer {
     const size = sizeClassOf(bytes);
@@ -50,6 +55,7 @@ export class NativeMemory {
       const memory = new ArrayBuffer(size + 64);
       const address = this.addressOf(memory);
       const offset = (64 - (address % 64)) % 64;
+      if (size >= hugeBytes) this.adviseHuge(address, memory.byteLength);
       return new NativeBuffer(bytes, address + offset, memory, offset, size);
     }
     if (this.slab === null || this.slabUsed + size > this.slab.byteLength) {

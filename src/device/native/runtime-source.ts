@@ -5,9 +5,11 @@
 export const runtimeSource = `#define _GNU_SOURCE
 #include <dlfcn.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <stdint.h>
+#include <sys/mman.h>
 
 typedef void (*kernel_fn)(const double*, long, long);
 
@@ -55,6 +57,15 @@ int cresset_load(const char* path) {
 
 double cresset_address(void* memory) { return (double)(uintptr_t)memory; }
 
+/* Large fresh memory is touched first by a kernel: huge pages spare it hundreds of page faults a megabyte. */
+void cresset_advise(double address, double bytes) {
+#ifdef MADV_HUGEPAGE
+  const uintptr_t huge = 2 << 20;
+  const uintptr_t from = ((uintptr_t)address + huge - 1) & ~(huge - 1), to = ((uintptr_t)address + (uintptr_t)bytes) & ~(huge - 1);
+  if (to > from) madvise((void*)from, to - from, MADV_HUGEPAGE);
+#endif
+}
+
 enum { MAX_THREADS = 256, SPINS = 16000 };
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t wake = PTHREAD_COND_INITIALIZER;
@@ -62,7 +73,10 @@ static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;
 static int workers = 0;
 static atomic_int sleeping = 0;
 static atomic_long generation = 0;
-static atomic_int running = 0;
+/* A job may be written only while it is closed and nobody is in it. Workers that come late find it closed and leave, so that
+   a launch never waits for one that the system has not scheduled. */
+static atomic_int open_job = 0;
+static atomic_int inside = 0;
 static struct { kernel_fn fn; const double* args; long units, chunk; atomic_long next; int limit; } job;
 
 static inline void pause_cpu(void) {
@@ -71,6 +85,13 @@ static inline void pause_cpu(void) {
 #elif defined(__aarch64__)
   __asm__ volatile("yield");
 #endif
+}
+
+static void wait_until_empty(void) {
+  for (int spins = 0; atomic_load(&inside) > 0; spins++) {
+    if (spins < SPINS) pause_cpu();
+    else sched_yield();
+  }
 }
 
 static void work(void) {
@@ -102,8 +123,9 @@ static void* worker(void* number) {
       }
     }
     seen = now;
-    if (me < job.limit) work();
-    atomic_fetch_sub_explicit(&running, 1, memory_order_release);
+    atomic_fetch_add(&inside, 1);
+    if (atomic_load(&open_job) && me < job.limit) work();
+    atomic_fetch_sub(&inside, 1);
   }
   return NULL;
 }
@@ -128,13 +150,14 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
     if (failed) break;
     workers++;
   }
+  wait_until_empty();
   job.fn = fn;
   job.args = a;
   job.units = (long)units;
   job.chunk = (long)chunk;
   job.limit = threads - 1;
   atomic_store(&job.next, 0);
-  atomic_store(&running, workers);
+  atomic_store(&open_job, 1);
   atomic_fetch_add(&generation, 1);
   if (atomic_load(&sleeping) > 0) {
     pthread_mutex_lock(&lock);
@@ -142,7 +165,8 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
     pthread_mutex_unlock(&lock);
   }
   work();
-  while (atomic_load_explicit(&running, memory_order_acquire) > 0) pause_cpu();
+  atomic_store(&open_job, 0);
+  wait_until_empty();
   pthread_mutex_unlock(&busy);
 }
 `;
