@@ -27,5 +27,7 @@ export class Parameter extends Tensor {
   constructor(data: Tensor, requiresGrad = true) {
     super(data.buffer, data.device, data.dtype, data.shape, data.strides, data.offset, data.contiguous_);
     this.requiresGrad = requiresGrad;
+    // A parameter lives as long as its module, also when it is made inside `torch.tidy`.
+    this.buffer.claimed = true;
   }
 }

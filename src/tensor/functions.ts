@@ -74,9 +74,9 @@ export function tidy<T>(fn: () => T): T {
   });
 }
 
-function tensorsIn(x: unknown): Tensor[] {
+function tensorsIn(x: unknown, seen = new Set<object>()): Tensor[] {
+  if (typeof x !== "object" || x === null || seen.has(x)) return [];
+  seen.add(x);
   if (x instanceof Tensor) return [x];
-  if (Array.isArray(x)) return x.flatMap(tensorsIn);
-  if (typeof x === "object" && x !== null) return Object.values(x).flatMap(tensorsIn);
-  return [];
+  return Object.values(x).flatMap((part) => tensorsIn(part, seen));
 }

@@ -1080,10 +1080,10 @@ export class Tensor {
     return this.assign(source, "copy");
   }
   uniform_(from = 0, to = 1, o: { generator?: rnd.Generator } = {}): this {
-    return this.refilled(() => rnd.fillUniform(this, from, to, o.generator));
+    return this.refilled("uniform", (t) => rnd.fillUniform(t, from, to, o.generator));
   }
   normal_(mean = 0, std = 1, o: { generator?: rnd.Generator } = {}): this {
-    return this.refilled(() => rnd.fillNormal(this, mean, std, o.generator));
+    return this.refilled("normal", (t) => rnd.fillNormal(t, mean, std, o.generator));
   }
   bernoulli_(p = 0.5, o: { generator?: rnd.Generator } = {}): this {
     return this.copy_(
@@ -1099,10 +1099,18 @@ export class Tensor {
     const everywhere = full(this.shape, true, { dtype: "bool", device: this.device });
     return e.whereSelect.call(value, self, everywhere);
   }
-  private refilled(fn: () => void): this {
-    this.checkWritable("random");
-    if (isGradEnabled() && this.requiresGrad) this.checkInPlace("random");
-    fn();
+  /** Random numbers in place of what was there, whose gradient is therefore zero. */
+  private refilled(name: string, fill: (t: Tensor) => void): this {
+    this.checkWritable(name);
+    if (isGradEnabled() && this.requiresGrad) {
+      this.checkInPlace(name);
+      return this.rebase(name, (self) => {
+        const drawn = v.clone(self.detach());
+        fill(drawn);
+        return this.replaced(self, drawn);
+      });
+    }
+    fill(this);
     this.buffer.version += 1;
     return this;
   }

@@ -340,3 +340,15 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     });
   });
 });
+
+describe.each(["native", "wasm"] as const)("%s: random numbers in place", (engine) => {
+  it("of a non-leaf end its history: the gradient is zero", () => {
+    torch.setCpuEngine(engine);
+    const x = torch.tensor([1, 2, 3], { requiresGrad: true });
+    const y = x.mul(2).uniform_(0, 1);
+    expect(y.requiresGrad).toBe(true);
+    expect(Math.max(...(y.tolist() as number[]))).toBeLessThan(1);
+    y.square().sum().backward();
+    expect(x.grad!.tolist()).toEqual([0, 0, 0]);
+  });
+});

@@ -406,3 +406,21 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     });
   });
 });
+
+describe("torch.tidy", () => {
+  it("keeps the parameters of a module made in it", () => {
+    const made = torch.tidy(() => new nn.Sequential(new nn.Linear(30, 12)));
+    const before = made.parameters().map((p) => p.tolist());
+    for (let i = 0; i < 6; i++) for (const n of [12, 360]) torch.full([n], 99).mul(7);
+    expect(made.parameters().map((p) => p.tolist())).toEqual(before);
+  });
+
+  it("takes a result that holds itself", () => {
+    const made = torch.tidy(() => {
+      const o: { self?: object; x: Tensor } = { x: torch.ones([3]) };
+      o.self = o;
+      return o;
+    });
+    expect(made.x.tolist()).toEqual([1, 1, 1]);
+  });
+});
