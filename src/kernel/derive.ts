@@ -3,7 +3,7 @@
  * however it was composed, has a gradient kernel, and that gradient has one of its own.
  */
 import * as k from "./expr.js";
-import { constant, type Expr, select } from "./expr.js";
+import { type Expr, select } from "./expr.js";
 import { topological } from "./ir.js";
 
 type Rule = (g: Expr, x: Expr, y: Expr, out: Expr) => readonly (Expr | null)[];
@@ -89,6 +89,3 @@ export function derive(outputs: readonly Expr[], seeds: readonly Expr[], slots: 
   }
   return slots.map((slot) => bySlot.get(slot) ?? null);
 }
-
-/** A float constant of the type of `like`. */
-export const constantLike = (value: number, like: Expr): Expr => constant(value, like.type);

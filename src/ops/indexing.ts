@@ -155,16 +155,7 @@ function scattered(
   source: Tensor | number,
   accumulate: boolean,
 ): Tensor {
-  const src =
-    typeof source === "number"
-      ? expand(
-          reshape(
-            cast(positionsLike(1, x), x.dtype).mul(0).add(source).to(x.dtype),
-            index.shape.map(() => 1),
-          ),
-          index.shape,
-        )
-      : source;
+  const src = typeof source === "number" ? expand(scalarLike(source, x), index.shape) : source;
   if (src.dtype !== x.dtype) throw new DTypeError(`${op}: the source is ${src.dtype} and the target ${x.dtype}`);
   const [p, q] = alongDim(op, x, dim, index);
   const part = src.shape.some((n, i) => n !== index.shape[i])

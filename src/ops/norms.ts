@@ -157,8 +157,7 @@ export function layerNorm(
   record("layerNorm", [x, weight, bias], [out], [x, mean, rstd, w], ([grad], node) => {
     const g = grad as Tensor;
     const v = node.input(0);
-    if (isGradEnabled())
-      return composed(g, v, node.input(1).shape, weight === null ? null : node.input(3), needs, dims, leadDims, eps);
+    if (isGradEnabled()) return composed(g, v, weight === null ? null : node.input(3), needs, dims, leadDims, eps);
     const m = node.input(1);
     const r = node.input(2);
     const one = w === null ? onesFor(v) : node.input(3);
@@ -194,7 +193,6 @@ const onesFor = (x: Tensor): Tensor => reshape(a.add.call(a.mul.call(sum(x.detac
 function composed(
   g: Tensor,
   x: Tensor,
-  _kept: Shape,
   w: Tensor | null,
   needs: readonly [boolean, boolean, boolean],
   dims: readonly number[],

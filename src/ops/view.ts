@@ -1,7 +1,6 @@
 /** Views: other shapes and strides over the same memory, and the copies that a shape sometimes needs. */
 import { record, records } from "../autograd/tape.js";
 import { IndexError, ShapeError, ValueError } from "../errors.js";
-import type * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { identity } from "./arithmetic.js";
 import { emptyTensor, LoopFamily, wrap } from "./core.js";
@@ -268,18 +267,14 @@ export function embedStrided(g: Tensor, shape: Shape, place: (z: Tensor) => Tens
   return out;
 }
 
-const fillFamily: Partial<Record<k.ValueType, LoopFamily>> = {};
+const fillFamily = new LoopFamily({ name: "fill", build: (_l, scalar) => [{ value: scalar(0), per: "element" }] }, [
+  "f64",
+]);
 /** Sets every element, unrecorded. */
 export function fill(x: Tensor, value: number): void {
   if (x.numel() === 0) return;
-  const type = x.dtype === "float64" || isFloating(x.dtype) ? "f64" : "f64";
-  let family = fillFamily[type];
-  if (family === undefined) {
-    family = new LoopFamily({ name: "fill", build: (_l, scalar) => [{ value: scalar(0), per: "element" }] }, [type]);
-    fillFamily[type] = family;
-  }
-  if (x.contiguous_) family.runFlat([x], 0, x.numel(), [value]);
-  else family.run([x], 0, x.shape, [], [x.strides], [value]);
+  if (x.contiguous_) fillFamily.runFlat([x], 0, x.numel(), [value]);
+  else fillFamily.run([x], 0, x.shape, [], [x.strides], [value]);
 }
 
 const copyFamily = new LoopFamily({ name: "copy", build: (load) => [{ value: load(0), per: "element" }] }, []);

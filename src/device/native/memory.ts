@@ -3,6 +3,7 @@
  * small buffers are cut from slabs, large ones have an ArrayBuffer of their own. `release` is only an optimisation: what
  * the library knows to be dead goes to a free list and is reused while it is still in the cache.
  */
+import { Buffer as NodeBuffer } from "node:buffer";
 import { Buffer } from "../engine.js";
 
 export class NativeBuffer extends Buffer {
@@ -30,6 +31,14 @@ function sizeClassOf(bytes: number): number {
   return Math.max(smallest, Math.ceil(bytes / step) * step);
 }
 
+/**
+ * An ArrayBuffer that nobody has filled with zeros: its memory may come back from one that was collected, pages and all, where
+ * `new ArrayBuffer` would clear it first.
+ */
+function uninitialised(bytes: number): ArrayBuffer {
+  return NodeBuffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
+}
+
 export class NativeMemory {
   private slab: ArrayBuffer | null = null;
   private slabAddress = 0;
@@ -52,14 +61,14 @@ export class NativeMemory {
       return new NativeBuffer(bytes, b.address, b.memory, b.offset, size);
     }
     if (size > slabBytes / 8) {
-      const memory = new ArrayBuffer(size + 64);
+      const memory = uninitialised(size + 64);
       const address = this.addressOf(memory);
       const offset = (64 - (address % 64)) % 64;
       if (size >= hugeBytes) this.adviseHuge(address, memory.byteLength);
       return new NativeBuffer(bytes, address + offset, memory, offset, size);
     }
     if (this.slab === null || this.slabUsed + size > this.slab.byteLength) {
-      this.slab = new ArrayBuffer(slabBytes);
+      this.slab = uninitialised(slabBytes);
       this.slabAddress = this.addressOf(this.slab);
       this.slabUsed = (64 - (this.slabAddress % 64)) % 64;
     }
