@@ -88,4 +88,4 @@ export abstract class Function {
 }
 
 const isTensor = (x: unknown): x is Tensor => typeof x === "object" && x !== null && "gradFn" in x && "buffer" in x;
-const zeros = (t: Tensor): Tensor => t.detach().mul(0);
+const zeros = (t: Tensor): Tensor => t.detach().clone().zero_();

@@ -23,21 +23,15 @@ class Arena implements Region {
     this.all = true;
   }
   /** What was kept is the surrounding region's to release; what is claimed belongs to a leaf or to the user. */
-  end(free: (buffer: Buffer) => void): void {
+  end(): void {
     for (const b of this.buffers) {
-      if (!this.all && !this.kept.has(b) && !b.claimed) free(b);
+      if (!this.all && !this.kept.has(b) && !b.claimed) b.release();
       else this.outer?.buffers.push(b);
     }
   }
 }
 
 let current: Arena | null = null;
-let release: (buffer: Buffer) => void = () => {};
-
-/** Called once, by the layer that knows engines. */
-export function setRelease(free: (buffer: Buffer) => void): void {
-  release = free;
-}
 
 /** A graph made just now outlives every region. */
 export function outlive(): void {
@@ -62,7 +56,7 @@ export function withRegion<T>(own: boolean, fn: (region: Region | null) => T): T
   } finally {
     current = outer;
     // After an error the collector sees to it: somebody may hold what we think is ours.
-    if (done) arena?.end(release);
+    if (done) arena?.end();
     else if (outer !== null && arena !== null) outer.buffers.push(...arena.buffers);
   }
 }

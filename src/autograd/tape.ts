@@ -100,10 +100,6 @@ export class Node {
     return false;
   }
 
-  get savedTensors(): readonly (Tensor | null)[] {
-    return this.saved;
-  }
-
   release(): void {
     for (let i = 0; i < this.saved.length; i++) {
       const b = this.saved[i]?.buffer;
@@ -157,7 +153,6 @@ export function record(
     const o = outputs[i] as Tensor;
     o.gradFn = node;
     o.outputIndex = i;
-    o.tracked = true;
   }
   return node;
 }

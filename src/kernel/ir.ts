@@ -222,11 +222,6 @@ function node(
 
 const ids = new Map<Expr, number>();
 
-/** The node's number in the intern table: equal for equal expressions within one process. */
-export function idOf(e: Expr): number {
-  return ids.get(e) as number;
-}
-
 export const make = node;
 
 const f32 = new Float32Array(1);

@@ -2,7 +2,7 @@
  * From tensors to launches: makes results, lays an operation's index space over its operands (broadcasting, dropping and
  * merging axes), finds or compiles the kernel for that layout, and runs it. Every operation goes through here.
  */
-import { allocated, setRelease } from "../autograd/region.js";
+import { allocated } from "../autograd/region.js";
 import type { Device } from "../device/device.js";
 import { Buffer, type Engine, type Executable } from "../device/engine.js";
 import { DeviceError, DTypeError } from "../errors.js";
@@ -49,8 +49,6 @@ export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor 
   buffer.engine = device.engine;
   return construct(buffer, device, dtype, shape, contiguousStrides(shape), 0, true);
 }
-
-setRelease((buffer) => buffer.release());
 
 /** The device of an operation: that of its tensors, which must agree. */
 export function deviceOf(op: string, tensors: readonly (Tensor | number)[]): Device {

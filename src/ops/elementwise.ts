@@ -10,7 +10,7 @@ import { type Expr, rewrite, topological, type ValueType, valueTypeOf } from "..
 import type { Tensor } from "../tensor/tensor.js";
 import { type BodyStore, deviceOf, emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { type DType, isFloating, promoteNumber, promoteTypes, toFloating } from "./dtype.js";
-import { broadcast, numelOf, type Shape, show } from "./shape.js";
+import { broadcast, numelOf, type Shape, sameShape, show } from "./shape.js";
 
 export type Operand = Tensor | number;
 
@@ -150,15 +150,8 @@ export class Elementwise {
       else if (shape !== t.shape) shape = broadcast(this.name, shape, t.shape);
     }
     const to = shape as Shape;
-    if (
-      target !== null &&
-      (to.length > target.shape.length || broadcast(this.name, to, target.shape) !== target.shape)
-    ) {
-      if (!sizesEqual(broadcast(this.name, to, target.shape), target.shape)) {
-        throw new ShapeError(
-          `${this.name}_: the result has shape ${show(to)}, which does not fit ${show(target.shape)}`,
-        );
-      }
+    if (target !== null && !sameShape(broadcast(this.name, to, target.shape), target.shape)) {
+      throw new ShapeError(`${this.name}_: the result has shape ${show(to)}, which does not fit ${show(target.shape)}`);
     }
     const full = target?.shape ?? to;
     const n = numelOf(full);
@@ -186,9 +179,8 @@ export class Elementwise {
     let family = this.families.get(key);
     if (family === undefined) {
       const scalarTypes: ValueType[] = [];
-      const data = this.arity - this.settings;
       for (let i = 0; i < this.arity; i++) {
-        if ((pattern & (1 << i)) !== 0) scalarTypes.push(i < data ? scalarType(compute) : settingType(compute));
+        if ((pattern & (1 << i)) !== 0) scalarTypes.push(scalarType(compute));
       }
       const build = (load: (i: number) => Expr, scalar: (i: number) => Expr): BodyStore[] => {
         let tensor = 0;
@@ -295,17 +287,12 @@ const arithmetic = new Set<string>(["add", "sub", "mul", "neg"]);
 
 /** Numbers reach integer kernels whole, and everything else in its own type. */
 const scalarType = (compute: ValueType): ValueType => (compute === "bool" ? "f64" : compute);
-const settingType = (compute: ValueType): ValueType => (compute === "bool" ? "f64" : compute);
 
 const kindOf = (d: DType): number => (isFloating(d) ? 2 : d === "bool" ? 0 : 1);
 const raises = (d: DType, by: DType): boolean => kindOf(by) > kindOf(d);
 
 /** In-place results may narrow within a kind, but a float does not fit an integer, nor a number a bool. */
 export const canHold = (target: DType, result: DType): boolean => kindOf(target) >= kindOf(result);
-
-function sizesEqual(a: Shape, b: Shape): boolean {
-  return a.length === b.length && a.every((n, i) => n === b[i]);
-}
 
 export function refuseInPlaceLeaf(name: string): never {
   throw new AutogradError(

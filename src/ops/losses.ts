@@ -6,7 +6,6 @@ import * as k from "../kernel/expr.js";
 import { type Expr, rewrite, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
-import { emptyTensor } from "./core.js";
 import { type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
 import { Elementwise } from "./elementwise.js";
 import { gather } from "./indexing.js";
@@ -54,10 +53,7 @@ class FoldedLoss {
     const shape = inputs.reduce<Shape>((s, t) => broadcast(this.name, s, t.shape), []);
     const dtype = inputs.reduce((d, t) => promoteTypes(d, t.dtype), (inputs[0] as Tensor).dtype);
     const scale = reduction === "mean" ? 1 / numelOf(shape) : 1;
-    const dims = shape.map((_, i) => i);
-    const out = inputs.every((t) => t.contiguous_ && sameShape(t.shape, shape))
-      ? this.whole(inputs, numelOf(shape), dtype, scale)
-      : (this.rows.call({ inputs, shape, dims, compute: dtype, outputs: [dtype], scalars: [scale] })[0] as Tensor);
+    const out = this.rows.foldAll(inputs, shape, dtype, dtype, [scale]);
     if (records(inputs)) {
       const metas = inputs.map((t) => ({ shape: t.shape, dtype: t.dtype, needs: t.requiresGrad }));
       record(this.name, inputs, [out], inputs, ([g], node) => {
@@ -70,13 +66,6 @@ class FoldedLoss {
         });
       });
     }
-    return out;
-  }
-
-  /** Contiguous operands of one shape: a single row. */
-  private whole(inputs: readonly Tensor[], n: number, dtype: DType, scale: number): Tensor {
-    const out = emptyTensor([], dtype, (inputs[0] as Tensor).device);
-    this.rows.callFlat(inputs, [out], [...inputs.map(() => "full" as const), "row"], 1, n, dtype, [scale]);
     return out;
   }
 
@@ -107,6 +96,16 @@ const sameSize = (op: string, x: Tensor, t: Tensor): void => {
   broadcast(op, x.shape, t.shape);
   if (!isFloating(x.dtype)) throw new DTypeError(`${op}: the input is ${x.dtype}; expected a floating dtype`);
 };
+
+/** Stricter: binary cross entropies do not broadcast. */
+function equalShapes(op: string, x: Tensor, t: Tensor): void {
+  if (!sameShape(x.shape, t.shape)) {
+    throw new ShapeError(
+      `${op}: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`,
+    );
+  }
+  sameSize(op, x, t);
+}
 
 const mse = new FoldedLoss(
   "mseLoss",
@@ -157,12 +156,7 @@ const bce = new FoldedLoss(
 );
 /** −(t·log x + (1−t)·log(1−x)) */
 export function bceLoss(x: Tensor, t: Tensor, weight: Tensor | null = null, reduction: Reduction = "mean"): Tensor {
-  if (x.shape.length !== t.shape.length || x.shape.some((n, i) => n !== t.shape[i])) {
-    throw new ShapeError(
-      `bceLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`,
-    );
-  }
-  sameSize("bceLoss", x, t);
+  equalShapes("bceLoss", x, t);
   if (x.device.engine.host && outsideUnit(x)) {
     throw new ValueError(
       "bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss",
@@ -180,13 +174,7 @@ const outsideRows = new Rows("outsideUnit", 1, (args) => [
 ]);
 function outsideUnit(x: Tensor): boolean {
   if (x.numel() === 0) return false;
-  const flag = outsideRows.call({
-    inputs: [x.detach()],
-    shape: x.shape,
-    dims: x.shape.map((_, i) => i),
-    compute: x.dtype,
-    outputs: ["int32"],
-  })[0] as Tensor;
+  const flag = outsideRows.foldAll([x.detach()], x.shape, x.dtype, "int32");
   return flag.item() > 0;
 }
 
@@ -222,16 +210,27 @@ export function bceWithLogitsLoss(
   o: BCEWithLogitsOptions = {},
   reduction: Reduction = "mean",
 ): Tensor {
-  if (x.shape.length !== t.shape.length || x.shape.some((n, i) => n !== t.shape[i])) {
-    throw new ShapeError(
-      `bceWithLogitsLoss: the input has shape ${show(x.shape)} and the target ${show(t.shape)}; they must be equal`,
-    );
-  }
-  sameSize("bceWithLogitsLoss", x, t);
+  equalShapes("bceWithLogitsLoss", x, t);
   checkReduction("bceWithLogitsLoss", reduction);
   const inputs = [x, t, o.posWeight ?? constantLike(1, x)];
   if (o.weight === undefined || o.weight === null) return bceLogits.call(inputs, reduction);
   return fold(bceLogits.call(inputs, "none").mul(o.weight), reduction);
+}
+
+/** What each class target counts for: its class's weight, or 0 where it is ignored (and then read as class 0). */
+function targetWeights(
+  target: Tensor,
+  weight: Tensor | null,
+  ignoreIndex: number,
+  dtype: DType,
+): { safe: Tensor; counted: Tensor; weights: Tensor } {
+  const t = cast(target.detach(), "int32");
+  const counted = a.ne.call(t, ignoreIndex);
+  const safe = a.whereSelect.call(t, 0, counted);
+  const ones = cast(counted, dtype);
+  const weights =
+    weight === null ? ones : a.mul.call(ones, reshape(gather(weight, 0, reshape(safe, [-1])), safe.shape));
+  return { safe, counted, weights };
 }
 
 /** −weight[t]·logp[t] for class targets t; the mean divides by the weights that counted. */
@@ -247,22 +246,18 @@ export function nllLoss(
   if (dims === 0) throw new ShapeError("nllLoss: the input needs a dimension of classes");
   const classes = dims === 1 ? 0 : 1;
   const expected = logp.shape.filter((_, i) => i !== classes);
-  if (target.shape.length !== expected.length || target.shape.some((n, i) => n !== expected[i])) {
+  if (!sameShape(target.shape, expected)) {
     throw new ShapeError(
       `nllLoss: input ${show(logp.shape)} needs a target of shape ${show(expected)}, not ${show(target.shape)}`,
     );
   }
   if (!isInteger(target.dtype)) throw new DTypeError(`nllLoss: class targets are integers, not ${target.dtype}`);
-  const t = cast(target.detach(), "int32");
-  const ignored = a.eq.call(t, ignoreIndex);
-  const safe = a.whereSelect.call(t, a.mul.call(t, 0), a.logicalNot.call(ignored));
+  const { safe, counted, weights } = targetWeights(target, weight, ignoreIndex, logp.dtype);
   const picked = gather(logp, classes, unsqueeze(safe, classes)).squeeze(classes);
-  let w: Tensor = cast(a.logicalNot.call(ignored), logp.dtype);
-  if (weight !== null) w = a.mul.call(w, reshape(gather(weight, 0, reshape(safe, [-1])), safe.shape));
-  const losses = a.neg.call(a.mul.call(a.whereSelect.call(picked, a.mul.call(w, 0), a.logicalNot.call(ignored)), w));
+  const losses = a.neg.call(a.mul.call(a.whereSelect.call(picked, 0, counted), weights));
   if (reduction === "none") return losses;
   const total = sumOf(losses);
-  return reduction === "sum" ? total : a.div.call(total, sumOf(w));
+  return reduction === "sum" ? total : a.div.call(total, sumOf(weights));
 }
 
 export interface CrossEntropyOptions {
@@ -286,16 +281,16 @@ export function crossEntropy(
   if (x.shape.length === 0) throw new ShapeError("crossEntropy: the input needs a dimension of classes");
   const C = x.shape[classes] as number;
   const logp = logSoftmax(x, classes);
+  const byClass = (t: Tensor): Tensor =>
+    weight === null ? t : a.mul.call(t, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
   if (isFloating(target.dtype)) {
-    if (target.shape.length !== x.shape.length || target.shape.some((n, i) => n !== x.shape[i])) {
+    if (!sameShape(target.shape, x.shape)) {
       throw new ShapeError(
         `crossEntropy: probabilities ${show(target.shape)} must have the input's shape ${show(x.shape)}`,
       );
     }
     const smooth = smoothing === 0 ? target : target.mul(1 - smoothing).add(smoothing / C);
-    let terms = a.mul.call(logp, smooth);
-    if (weight !== null) terms = a.mul.call(terms, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
-    const losses = a.neg.call(sumOf(terms, classes));
+    const losses = a.neg.call(sumOf(byClass(a.mul.call(logp, smooth)), classes));
     if (reduction === "none") return losses;
     const total = sumOf(losses);
     return reduction === "sum" ? total : a.div.call(total, Math.max(1, numelOf(x.shape) / C));
@@ -303,23 +298,9 @@ export function crossEntropy(
   const ignoreIndex = o.ignoreIndex ?? -100;
   const hard = nllLoss(logp, target, weight, ignoreIndex, reduction);
   if (smoothing === 0) return hard;
-  const counted = cast(a.ne.call(target.detach(), ignoreIndex), x.dtype);
-  const perClass =
-    weight === null ? logp : a.mul.call(logp, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
-  const smoothLosses = a.mul.call(a.neg.call(sumOf(perClass, classes)), counted);
-  let soft = smoothLosses;
-  if (reduction === "sum") soft = sumOf(smoothLosses);
-  else if (reduction === "mean") {
-    const safe = a.whereSelect.call(
-      target.detach(),
-      a.mul.call(target.detach(), 0),
-      a.ne.call(target.detach(), ignoreIndex),
-    );
-    const norm =
-      weight === null
-        ? sumOf(counted)
-        : sumOf(a.mul.call(counted, reshape(gather(weight, 0, reshape(safe, [-1])), counted.shape)));
-    soft = a.div.call(sumOf(smoothLosses), norm);
-  }
+  const { counted, weights } = targetWeights(target, weight, ignoreIndex, x.dtype);
+  const losses = a.mul.call(a.neg.call(sumOf(byClass(logp), classes)), cast(counted, x.dtype));
+  let soft = reduction === "none" ? losses : sumOf(losses);
+  if (reduction === "mean") soft = a.div.call(soft, sumOf(weights));
   return a.add.call(a.mul.call(hard, 1 - smoothing), a.mul.call(soft, smoothing / C));
 }

@@ -7,10 +7,11 @@ import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { toFloating } from "./dtype.js";
+import { scalarLike } from "./indexing.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { numelOf, type Shape, sameShape, show, wrapDim } from "./shape.js";
-import { cast, reshape } from "./view.js";
+import { cast } from "./view.js";
 
 const arg = (args: readonly Expr[], i: number): Expr => args[i] as Expr;
 const element = (value: Expr) => [{ per: "element" as const, value }];
@@ -138,8 +139,8 @@ export function layerNorm(
   const leadDims = Array.from({ length: lead }, (_, i) => i);
   const inverse = 1 / numelOf(normalizedShape);
   const affine = weight !== null || bias !== null;
-  const w = weight ?? (affine ? a.add.call(a.mul.call(bias as Tensor, 0), 1).detach() : null);
-  const b = bias ?? (affine ? a.mul.call(weight as Tensor, 0).detach() : null);
+  const w = weight ?? (affine ? scalarLike(1, x) : null);
+  const b = bias ?? (affine ? scalarLike(0, x) : null);
   const inputs = affine ? [x, w as Tensor, b as Tensor] : [x];
   const outputs = [x.dtype, x.dtype, x.dtype];
   const [out, mean, rstd] = (affine ? layerNormAffine : layerNormPlain).call({
@@ -160,7 +161,7 @@ export function layerNorm(
     if (isGradEnabled()) return composed(g, v, weight === null ? null : node.input(3), needs, dims, leadDims, eps);
     const m = node.input(1);
     const r = node.input(2);
-    const one = w === null ? onesFor(v) : node.input(3);
+    const one = w === null ? scalarLike(1, v) : node.input(3);
     const gx = needs[0]
       ? (layerNormBack.call({
           inputs: [g, v, m, r, one],
@@ -186,8 +187,6 @@ export function layerNorm(
   });
   return out;
 }
-
-const onesFor = (x: Tensor): Tensor => reshape(a.add.call(a.mul.call(sum(x.detach()), 0), 1), []);
 
 /** The same gradients of differentiable operations, for gradients of gradients. */
 function composed(

@@ -53,17 +53,13 @@ export class Generator {
   }
 }
 
-let shared = new Generator();
+const shared = new Generator();
 export const defaultGenerator = (): Generator => shared;
 /** Seeds the shared generator. https://pytorch.org/docs/stable/generated/torch.manual_seed.html */
 export function manualSeed(seed: number): Generator {
   shared.manualSeed(seed);
   return shared;
 }
-export function setDefaultGenerator(g: Generator): void {
-  shared = g;
-}
-
 const u = (v: number): Expr => k.constant(v >>> 0, "u32");
 
 /** Four words for the counter (position + index). */

@@ -208,16 +208,9 @@ export function extremeWithIndex(
   const { shape } = x;
   if (isFloating(x.dtype) && records([x])) {
     record(which, [x], [values], [indices], ([g], node) => {
-      const s =
-        keepdim || shape.length === 0
-          ? [g as Tensor, node.input(0)]
-          : [g as Tensor, node.input(0)].map((t) =>
-              reshape(
-                t as Tensor,
-                shape.map((m, i) => (i === d ? 1 : m)),
-              ),
-            );
-      return [shape.length === 0 ? (g as Tensor) : scatterBack(s[0] as Tensor, s[1] as Tensor, shape, d)];
+      if (shape.length === 0) return [g as Tensor];
+      const kept = shape.map((m, i) => (i === d ? 1 : m));
+      return [scatterBack(reshape(g as Tensor, kept), reshape(node.input(0), kept), shape, d)];
     });
   }
   return { values, indices };
@@ -277,7 +270,7 @@ export function norm(x: Tensor, p: number = 2, dims?: Dims, o: ReduceOptions = {
   // x/‖x‖, and 0 where the norm is 0.
   return withGradient("norm", x, out, [x, out], (g, [v, n]) => {
     const length = kept(n as Tensor, s);
-    const unit = a.div.call(v as Tensor, a.whereSelect.call(a.add.call(length, 1), length, a.eq.call(length, 0)));
+    const unit = a.div.call(v as Tensor, a.whereSelect.call(1, length, a.eq.call(length, 0)));
     return a.mul.call(unit, kept(g, s));
   });
 }

@@ -7,7 +7,7 @@ import { type Expr, type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type BodyStore, emptyTensor, LoopFamily, viewAt } from "./core.js";
 import type { DType } from "./dtype.js";
-import { contiguousStrides, numelOf, type Shape } from "./shape.js";
+import { contiguousStrides, numelOf, type Shape, sameShape } from "./shape.js";
 
 export interface RowOutput {
   readonly per: "row" | "element";
@@ -103,6 +103,24 @@ export class Rows {
       innerStrides.push(l === "row" ? 0 : 1);
     }
     family.runRows([...inputs, ...outputs], inputs.length, outer, inner, outerStrides, innerStrides, scalars);
+  }
+
+  /** Everything folded into one number, without a search for a layout where the operands are contiguous and of one shape. */
+  foldAll(
+    inputs: readonly Tensor[],
+    shape: Shape,
+    compute: DType,
+    output: DType,
+    scalars: readonly number[] = [],
+  ): Tensor {
+    if (inputs.every((t) => t.contiguous_ && sameShape(t.shape, shape))) {
+      const out = emptyTensor([], output, (inputs[0] as Tensor).device);
+      const layout = [...inputs.map(() => "full" as const), "row" as const];
+      this.callFlat(inputs, [out], layout, 1, numelOf(shape), compute, scalars);
+      return out;
+    }
+    const dims = shape.map((_, i) => i);
+    return this.call({ inputs, shape, dims, compute, outputs: [output], scalars })[0] as Tensor;
   }
 
   private family(compute: ValueType): { family: LoopFamily; per: ("row" | "element")[] } {

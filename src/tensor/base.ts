@@ -34,7 +34,6 @@ export abstract class TensorBase {
 
   private node: Node | null = null;
   /** @internal */ outputIndex = 0;
-  /** @internal */ tracked = false;
   /** @internal */ accumulator: Node | null = null;
   private wantsGrad = false;
   private gradient: Tensor | null = null;
@@ -118,7 +117,7 @@ export abstract class TensorBase {
     return this.gradFn === null;
   }
   get requiresGrad(): boolean {
-    return this.wantsGrad || this.tracked || (this.base !== null && this.gradFn !== null);
+    return this.wantsGrad || this.gradFn !== null;
   }
   set requiresGrad(value: boolean) {
     if (this.gradFn !== null) {
@@ -196,7 +195,6 @@ export abstract class TensorBase {
   }
   detach_(): this {
     this.node = null;
-    this.tracked = false;
     this.base = null;
     return this;
   }
@@ -221,13 +219,11 @@ export abstract class TensorBase {
   private followBase(base: TensorBase): void {
     this.baseHistory = base.history;
     this.node = null;
-    this.tracked = false;
     if (!base.requiresGrad) return;
     const out = this.detach();
     record("view", [self(base)], [out], [], ([g]) => [v.throughMemory(g as Tensor, this, base)]);
     this.node = out.node;
     this.outputIndex = 0;
-    this.tracked = true;
   }
   /** An expanded tensor has fewer elements than its shape says: writing would write some of them twice. @internal */
   checkWritable(name: string): void {
@@ -240,14 +236,15 @@ export abstract class TensorBase {
     const leaf = this.base ?? this;
     if (leaf.gradFn === null && leaf.wantsGrad) refuseInPlaceLeaf(name);
   }
+  /** Gives `t`, which holds this tensor's values, its place on the tape. */
+  private historyOn(t: Tensor): Tensor {
+    t.gradFn = this.gradFn;
+    t.outputIndex = this.outputIndex;
+    return t;
+  }
   /** Records an in-place change: `fn` makes the new value from the old, which is then copied in. @internal */
   rebase(name: string, fn: (self: Tensor) => Tensor): this {
-    const old = v.clone(this.detach());
-    if (this.requiresGrad) {
-      old.gradFn = this.gradFn;
-      old.outputIndex = this.outputIndex;
-      old.tracked = true;
-    }
+    const old = this.historyOn(v.clone(this.detach()));
     const next = fn(old);
     v.copyInto(this.detach(), next.detach());
     this.buffer.version += 1;
@@ -255,16 +252,10 @@ export abstract class TensorBase {
     if (base === null) {
       this.node = next.gradFn;
       this.outputIndex = next.outputIndex;
-      this.tracked = next.requiresGrad;
       this.history += 1;
       return this;
     }
-    const before = base.detach();
-    if (base.requiresGrad) {
-      before.gradFn = base.gradFn;
-      before.outputIndex = base.outputIndex;
-      before.tracked = true;
-    }
+    const before = base.historyOn(base.detach());
     const after = base.detach();
     const everywhere = full(this.shape, true, { dtype: "bool", device: this.device });
     const covered = v.throughMemory(everywhere, this, base);
@@ -274,7 +265,6 @@ export abstract class TensorBase {
     ]);
     base.node = after.node;
     base.outputIndex = 0;
-    base.tracked = true;
     base.history += 1;
     return this;
   }

@@ -251,3 +251,19 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     expect(() => gradgradcheck((x) => Wrong.apply(x), any())).toThrow(/gradcheck: d\(output 0/);
   });
 });
+
+describe("NaN in one row", () => {
+  it("stays in that row's gradient: layerNorm without affine parameters", () => {
+    const x = torch.tensor(
+      [
+        [1, 2, 4],
+        [Number.NaN, 1, 2],
+      ],
+      { requiresGrad: true },
+    );
+    nn.functional.layerNorm(x, [3]).square().sum().backward();
+    const [clean, spoilt] = x.grad!.tolist() as number[][];
+    expect(clean!.every(Number.isFinite)).toBe(true);
+    expect(spoilt!.every(Number.isNaN)).toBe(true);
+  });
+});

@@ -42,6 +42,8 @@ export type CompileListener = (kernel: Kernel, milliseconds: number, source: str
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
 const argumentCount = 4096;
+const blockMArgument = matmulArguments.indexOf("block_m");
+const blockNArgument = matmulArguments.indexOf("block_n");
 
 export class NativeEngine implements Engine {
   readonly name = "native";
@@ -169,8 +171,8 @@ export class NativeEngine implements Engine {
     args[4] = this.scratch.address;
     const threads = batch * M * N * K < threadWork * 2 ? 1 : this.threads;
     const [blockM, blockN] = this.blocks(M, N, batch, slivers, NR, threads);
-    args[matmulArguments.indexOf("block_m")] = blockM;
-    args[matmulArguments.indexOf("block_n")] = blockN;
+    args[blockMArgument] = blockM;
+    args[blockNArgument] = blockN;
     const packUnits = batch * slivers * Math.ceil(K / tiling.depth);
     if (packUnits > 0) {
       this.run(

@@ -52,8 +52,11 @@ int cresset_load(const char* path) {
   void* handle = library(path);
   if (handle && dlsym(handle, "run")) {
     if (count + 2 > capacity) {
+      /* Another JavaScript thread may be reading the old table in a launch: it is left where it is. */
+      kernel_fn* larger = malloc((capacity ? capacity * 2 : 256) * sizeof(kernel_fn));
+      for (int i = 0; i < count; i++) larger[i] = table[i];
       capacity = capacity ? capacity * 2 : 256;
-      table = realloc(table, capacity * sizeof(kernel_fn));
+      table = larger;
     }
     id = count;
     table[count++] = (kernel_fn)dlsym(handle, "run");

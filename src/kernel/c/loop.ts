@@ -4,7 +4,7 @@
  * the function runs units `begin` to `end`.
  */
 import type { Expr, Fold, LoopKernel, ValueType } from "../ir.js";
-import { topological, valueTypeOf } from "../ir.js";
+import { topological } from "../ir.js";
 import { isSerial, layoutOf, stagesOf } from "../stages.js";
 import { cConstant, cStorage, cType, emitExpr, type Names } from "./expression.js";
 
@@ -406,7 +406,3 @@ function combine(e: Expr, acc: string, v: string): string {
     }
   }
 }
-
-/** The register type in which an operand is loaded before any conversion. */
-export const loadTypeOf = (type: keyof typeof valueTypeOf): ValueType =>
-  type === "float16" || type === "bfloat16" ? "i32" : valueTypeOf[type];
