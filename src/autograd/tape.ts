@@ -9,8 +9,22 @@ import type { Tensor } from "../tensor/tensor.js";
 import { isAnomalyEnabled, isGradEnabled, setGradEnabled } from "./mode.js";
 import { outlive, type Region, withRegion } from "./region.js";
 
+/**
+ * A gradient that is known but not yet computed. A leaf may keep it so: whoever reads `.grad` has it computed then, and an
+ * optimiser may fold the computation into its update, which spares writing the gradient and reading it back.
+ */
+export interface Deferred {
+  readonly deferred: true;
+  compute(): Tensor;
+  /** Copies what it will be computed from, so that nobody can change that in the meantime, and says which memory it holds. */
+  keep(): readonly Buffer[];
+  release(): void;
+}
+export type Gradient = Tensor | Deferred;
+export const isDeferred = (g: Gradient): g is Deferred => (g as Deferred).deferred === true;
+
 /** Gradients of a node's outputs to gradients of its inputs; null where there is none. */
-export type Backward = (grads: (Tensor | null)[], node: Node) => (Tensor | null)[];
+export type Backward = (grads: (Tensor | null)[], node: Node) => (Gradient | null)[];
 
 /** Where a gradient goes next: output `index` of `node`. */
 export interface Edge {
@@ -233,7 +247,7 @@ function step(
   const out = node.backward(pending, node);
   if (node.trace !== null) {
     for (const g of out) {
-      if (g !== null && options.hasNaN(g)) {
+      if (g !== null && options.hasNaN(isDeferred(g) ? g.compute() : g)) {
         throw new AutogradError(`backward: ${node.name} gave NaN; its forward call was\n${forwardTrace(node.trace)}`);
       }
     }
@@ -242,7 +256,19 @@ function step(
   for (let i = 0; i < node.edges.length; i++) {
     const e = node.edges[i];
     const g = out[i];
-    if (e !== null && e !== undefined && g !== null && g !== undefined) arrive(e, g, options);
+    if (e === null || e === undefined || g === null || g === undefined) continue;
+    if (!isDeferred(g)) arrive(e, g, options);
+    else if (
+      region !== null &&
+      wanted === null &&
+      e.node.leaf !== null &&
+      e.node.hooks === null &&
+      e.node.pending === null &&
+      e.node.leaf.gradOrDeferred === null
+    ) {
+      for (const b of g.keep()) region.keep(b);
+      e.node.leaf.setDeferred(g);
+    } else arrive(e, g.compute(), options);
   }
 }
 

@@ -10,8 +10,9 @@ import { expand as expandMath } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { deviceOf, emptyTensor, LoopFamily } from "./core.js";
+import { deviceOf, emptyTensor } from "./core.js";
 import { isFloating, promoteTypes } from "./dtype.js";
+import { outerGradient } from "./outer.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { broadcast, numelOf, type Shape, show } from "./shape.js";
@@ -213,7 +214,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
         const v = needs[1] ? node.input(0) : null;
         return [
           needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
-          v === null ? null : outerProduct(g, v.contiguous_ ? v : v.contiguous(), outputs, inputs as number),
+          v === null ? null : outerGradient(g, v.contiguous_ ? v : v.contiguous(), weight.shape),
           needs[2] ? reshape(g, [outputs]) : null,
         ];
       }
@@ -251,27 +252,6 @@ function manyRows(
   ]);
 }
 
-const outerFamily = new LoopFamily(
-  { name: "outer", build: (load) => [{ value: k.mul(load(0), load(1)), per: "element" }] },
-  [],
-);
-/** g (m) and x (n) as vectors of any shape → (m, n). */
-function outerProduct(g: Tensor, x: Tensor, m: number, n: number): Tensor {
-  const out = emptyTensor([m, n], g.dtype, g.device);
-  outerFamily.run(
-    [g, x, out],
-    2,
-    [m, n],
-    [],
-    [
-      [1, 0],
-      [0, 1],
-      [n, 1],
-    ],
-    [],
-  );
-  return out;
-}
 const flatRows = (x: Tensor, rows: number, columns: number): Tensor => reshape(x, [rows, columns]);
 
 /** gᵀ·x, an outer product when there is one row. */

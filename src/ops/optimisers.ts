@@ -1,15 +1,20 @@
-/** The update rules of optimisers as kernels: one launch a parameter reads and writes everything once, in place. */
+/**
+ * The update rules of optimisers as kernels: one launch a parameter reads and writes everything once, in place. A gradient
+ * that is an outer product is computed inside the update.
+ */
+import { type Gradient, isDeferred } from "../autograd/tape.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import { type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { LoopFamily } from "./core.js";
+import { type BodyStore, LoopFamily } from "./core.js";
+import { columnStrides, OuterProduct, rowStrides } from "./outer.js";
 
 type Rule = (state: readonly Expr[], settings: readonly Expr[]) => readonly Expr[];
 
-/** Tensors [parameter, gradient, …state]; writes the parameter and the state. */
+/** Tensors [parameter, …state] and a gradient; writes the parameter and the state. */
 class Update {
-  private readonly families = new Map<ValueType, LoopFamily>();
+  private readonly families = new Map<string, LoopFamily>();
   constructor(
     private readonly name: string,
     private readonly inputs: number,
@@ -17,47 +22,59 @@ class Update {
     private readonly rule: Rule,
   ) {}
 
-  run(tensors: readonly Tensor[], settings: readonly number[]): void {
-    const parameter = tensors[0] as Tensor;
+  run(parameter: Tensor, gradient: Gradient, state: readonly Tensor[], settings: readonly number[]): void {
     const n = parameter.numel();
     if (n === 0) return;
-    const type = valueTypeOf[parameter.dtype];
-    let family = this.families.get(type);
-    if (family === undefined) {
-      family = new LoopFamily(
-        {
-          name: this.name,
-          build: (load, scalar) => {
-            const state = Array.from({ length: this.inputs }, (_, i) => k.cast(load(i), type));
-            return this.rule(
-              state,
-              Array.from({ length: this.settings }, (_, i) => scalar(i)),
-            ).map((value) => ({ value, per: "element" }));
-          },
-        },
-        new Array<ValueType>(this.settings).fill(type),
-      );
-      this.families.set(type, family);
-    }
-    const all = [...tensors];
+    const written = [parameter, ...state];
     let flat = true;
-    for (let i = 0; i < tensors.length; i++) {
-      const t = tensors[i] as Tensor;
+    for (const t of written) {
       if (!t.contiguous_) flat = false;
-      if (i === 1) continue;
-      all.push(t);
       t.buffer.version += 1;
     }
-    if (flat) family.runFlat(all, tensors.length, n, settings);
-    else
-      family.run(
-        all,
-        tensors.length,
-        parameter.shape,
-        [],
-        all.map((t) => t.strides),
-        settings,
-      );
+    if (isDeferred(gradient)) {
+      if (gradient instanceof OuterProduct && flat) {
+        this.runOuter(gradient, written, settings);
+        return;
+      }
+      gradient = gradient.compute();
+    }
+    const all = [parameter, gradient, ...state, ...written];
+    const inputs = this.inputs;
+    const family = this.family(parameter, false);
+    if (flat && gradient.contiguous_) family.runFlat(all, inputs, n, settings);
+    else {
+      const strides = all.map((t) => t.strides);
+      family.run(all, inputs, parameter.shape, [], strides, settings);
+    }
+  }
+
+  private runOuter(
+    { column, row, shape }: OuterProduct,
+    written: readonly Tensor[],
+    settings: readonly number[],
+  ): void {
+    const [parameter, ...state] = written as [Tensor, ...Tensor[]];
+    const whole = parameter.strides;
+    const strides = [whole, columnStrides, rowStrides, ...state.map(() => whole), ...written.map(() => whole)];
+    const all = [parameter, column, row, ...state, ...written];
+    this.family(parameter, true).run(all, this.inputs + 1, shape, [], strides, settings);
+  }
+
+  private family(parameter: Tensor, outer: boolean): LoopFamily {
+    const type = valueTypeOf[parameter.dtype];
+    const key = outer ? `${type}outer` : type;
+    let family = this.families.get(key);
+    if (family === undefined) {
+      const build = (load: (i: number) => Expr, scalar: (i: number) => Expr): BodyStore[] => {
+        const operands = Array.from({ length: this.inputs + (outer ? 1 : 0) }, (_, i) => k.cast(load(i), type));
+        if (outer) operands.splice(1, 2, k.mul(operands[1] as Expr, operands[2] as Expr));
+        const settings = Array.from({ length: this.settings }, (_, i) => scalar(i));
+        return this.rule(operands, settings).map((value) => ({ value, per: "element" }));
+      };
+      family = new LoopFamily({ name: this.name, build }, new Array<ValueType>(this.settings).fill(type));
+      this.families.set(key, family);
+    }
+    return family;
   }
 }
 
@@ -91,20 +108,20 @@ export interface SgdSettings {
  */
 export function sgdStep(
   parameter: Tensor,
-  gradient: Tensor,
+  gradient: Gradient,
   buffer: Tensor | null,
   o: Readonly<SgdSettings>,
   first: boolean,
 ): void {
   const common = [o.maximize ? -1 : 1, o.weightDecay, o.lr];
   if (buffer === null) {
-    sgd.run([parameter, gradient], common);
+    sgd.run(parameter, gradient, [], common);
     return;
   }
   // The first step copies the gradient into the buffer.
   const settings = [...common, first ? 0 : o.momentum, first ? 1 : 1 - o.dampening];
-  if (o.nesterov) sgdNesterov.run([parameter, gradient, buffer], [...settings, o.momentum]);
-  else sgdMomentum.run([parameter, gradient, buffer], settings);
+  if (o.nesterov) sgdNesterov.run(parameter, gradient, [buffer], [...settings, o.momentum]);
+  else sgdMomentum.run(parameter, gradient, [buffer], settings);
 }
 
 /** Settings: gradient sign, L2 decay, decoupled keep factor, β1, 1−β1, β2, 1−β2, step size lr/(1−β1ᵗ), 1/√(1−β2ᵗ), ε. */
@@ -151,7 +168,7 @@ export interface AdamSettings {
 /** https://pytorch.org/docs/stable/generated/torch.optim.Adam.html */
 export function adamStep(
   parameter: Tensor,
-  gradient: Tensor,
+  gradient: Gradient,
   expAvg: Tensor,
   expAvgSq: Tensor,
   maxExpAvgSq: Tensor | null,
@@ -169,6 +186,6 @@ export function adamStep(
     1 / Math.sqrt(1 - o.beta2 ** o.step),
     o.eps,
   ];
-  if (maxExpAvgSq === null) adam.run([parameter, gradient, expAvg, expAvgSq], settings);
-  else adamAms.run([parameter, gradient, expAvg, expAvgSq, maxExpAvgSq], settings);
+  if (maxExpAvgSq === null) adam.run(parameter, gradient, [expAvg, expAvgSq], settings);
+  else adamAms.run(parameter, gradient, [expAvg, expAvgSq, maxExpAvgSq], settings);
 }

@@ -1,4 +1,5 @@
 /** Adam and AdamW. One launch updates one parameter. */
+import type { Gradient } from "../autograd/tape.js";
 import { ValueError } from "../errors.js";
 import { adamStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
@@ -70,7 +71,9 @@ export class Adam extends Optimizer<AdamOptions> {
     }
   }
 
-  protected override update(param: Tensor, grad: Tensor, options: Readonly<AdamOptions>, state: ParamState): void {
+  protected override readonly takesDeferred = true;
+
+  protected override update(param: Tensor, grad: Gradient, options: Readonly<AdamOptions>, state: ParamState): void {
     state.step = ((state.step as number | undefined) ?? 0) + 1;
     state.expAvg ??= zerosLike(param);
     state.expAvgSq ??= zerosLike(param);

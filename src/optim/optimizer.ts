@@ -107,6 +107,9 @@ export abstract class Optimizer<Options extends object> {
   /** Throws ValueError for options out of their domain. */
   protected check(_options: Readonly<Options>): void {}
 
+  /** @internal Whether `update` also takes gradients that are not yet computed. */
+  protected readonly takesDeferred: boolean = false;
+
   /** Updates one parameter in place under noGrad; `state` starts empty and is kept. Do not keep `grad`: its memory is reused. */
   protected abstract update(param: Tensor, grad: Tensor, options: Readonly<Options>, state: ParamState): void;
 
@@ -126,14 +129,14 @@ export abstract class Optimizer<Options extends object> {
   #updateAll(): void {
     for (const group of this.paramGroups) {
       for (const param of group.params) {
-        const grad = param.gradUnseen;
-        if (!grad) continue;
+        const grad = this.takesDeferred ? param.gradOrDeferred : param.gradUnseen;
+        if (grad === null) continue;
         let state = this.state.get(param);
         if (!state) {
           state = {};
           this.state.set(param, state);
         }
-        this.update(param, grad, group, state);
+        this.update(param, grad as Tensor, group, state);
       }
     }
   }

@@ -1,4 +1,5 @@
 /** Stochastic gradient descent. One launch updates one parameter. */
+import type { Gradient } from "../autograd/tape.js";
 import { ValueError } from "../errors.js";
 import { sgdStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
@@ -63,7 +64,9 @@ export class SGD extends Optimizer<SGDOptions> {
     }
   }
 
-  protected override update(param: Tensor, grad: Tensor, options: Readonly<SGDOptions>, state: ParamState): void {
+  protected override readonly takesDeferred = true;
+
+  protected override update(param: Tensor, grad: Gradient, options: Readonly<SGDOptions>, state: ParamState): void {
     let buffer: Tensor | null = null;
     const first = state.momentumBuffer === undefined;
     if (options.momentum !== 0) {

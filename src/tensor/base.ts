@@ -3,7 +3,7 @@
  * The operations are methods of math.ts and tensor.ts.
  */
 import { type BackwardArguments, backward } from "../autograd/backward.js";
-import { edgeOf, type Node, record } from "../autograd/tape.js";
+import { type Deferred, edgeOf, type Gradient, type Node, record } from "../autograd/tape.js";
 import type { Device } from "../device/device.js";
 import type { Buffer } from "../device/engine.js";
 import { AutogradError, CressetError, DTypeError, ShapeError, ValueError } from "../errors.js";
@@ -37,6 +37,7 @@ export abstract class TensorBase {
   /** @internal */ accumulator: Node | null = null;
   private wantsGrad = false;
   private gradient: Tensor | null = null;
+  private uncomputed: Deferred | null = null;
   private gradSeen = false;
   private retains = false;
   /** The tensor whose memory this is a view of, and its history's length when the view was taken. */
@@ -136,18 +137,34 @@ export abstract class TensorBase {
   /** dL/d(this), collected by `backward` in leaves that require it. */
   get grad(): Tensor | null {
     this.gradSeen = true;
-    return this.gradient;
+    return this.gradUnseen;
   }
   set grad(value: Tensor | null) {
     if (value !== null && !sameShape(value.shape, this.shape)) {
       throw new ShapeError(`grad: a gradient of shape ${show(value.shape)} for a tensor of shape ${show(this.shape)}`);
     }
+    this.dropGrad();
     this.gradient = value;
     this.gradSeen = true;
   }
   /** The gradient, without noting that somebody has seen it. @internal */
   get gradUnseen(): Tensor | null {
+    if (this.uncomputed !== null) {
+      this.gradient = this.uncomputed.compute();
+      this.gradient.buffer.claimed = true;
+      this.uncomputed.release();
+      this.uncomputed = null;
+    }
     return this.gradient;
+  }
+  /** The gradient as it is, perhaps not yet computed. @internal */
+  get gradOrDeferred(): Gradient | null {
+    return this.uncomputed ?? this.gradient;
+  }
+  /** Keeps a gradient to be computed when it is read; there must be none yet. @internal */
+  setDeferred(value: Deferred): void {
+    this.uncomputed = value;
+    this.gradSeen = false;
   }
   /** @internal */
   setGrad(value: Tensor, exposed: boolean): void {
@@ -158,6 +175,8 @@ export abstract class TensorBase {
   dropGrad(): void {
     const g = this.gradient;
     if (g !== null && !this.gradSeen) g.buffer.release();
+    this.uncomputed?.release();
+    this.uncomputed = null;
     this.gradient = null;
     this.gradSeen = false;
   }

@@ -1,0 +1,60 @@
+/**
+ * The outer product of two vectors, as the gradient of a matrix that met one row: m·n numbers that m + n numbers tell.
+ * A large one is left uncomputed until somebody reads it.
+ */
+import type { Deferred, Gradient } from "../autograd/tape.js";
+import type { Buffer } from "../device/engine.js";
+import * as k from "../kernel/expr.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { emptyTensor, LoopFamily } from "./core.js";
+import { numelOf, type Shape } from "./shape.js";
+import { clone } from "./view.js";
+
+const family = new LoopFamily(
+  { name: "outer", build: (load) => [{ value: k.mul(load(0), load(1)), per: "element" }] },
+  [],
+);
+
+/** From here on the copies of both vectors cost less than writing the product and reading it back. */
+const worthDeferring = 1 << 14;
+
+export class OuterProduct implements Deferred {
+  readonly deferred = true;
+  private kept = false;
+  /** Contiguous vectors of any shape, of as many numbers as `shape` has rows and columns. */
+  constructor(
+    public column: Tensor,
+    public row: Tensor,
+    readonly shape: Shape,
+  ) {}
+
+  compute(): Tensor {
+    const [m, n] = this.shape as [number, number];
+    const out = emptyTensor(this.shape, this.column.dtype, this.column.device);
+    family.run([this.column, this.row, out], 2, [m, n], [], [columnStrides, rowStrides, [n, 1]], []);
+    return out;
+  }
+
+  keep(): readonly Buffer[] {
+    this.column = clone(this.column);
+    this.row = clone(this.row);
+    this.kept = true;
+    return [this.column.buffer, this.row.buffer];
+  }
+
+  release(): void {
+    if (!this.kept) return;
+    this.column.buffer.release();
+    this.row.buffer.release();
+  }
+}
+
+/** How an outer product's vectors lie over its rows and columns. */
+export const columnStrides: Shape = [1, 0];
+export const rowStrides: Shape = [0, 1];
+
+/** column ⊗ row, at once where it is small. */
+export function outerGradient(column: Tensor, row: Tensor, shape: Shape): Gradient {
+  const product = new OuterProduct(column, row, shape);
+  return numelOf(shape) < worthDeferring ? product.compute() : product;
+}
