@@ -19,6 +19,7 @@ import {
 } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { codeOf, type DType, dtypes, itemBytes } from "./dtype.js";
+import { launch } from "./launch.js";
 import { broadcastStrides, contiguousStrides, numelOf, type Shape } from "./shape.js";
 
 type Construct = (
@@ -226,7 +227,7 @@ export class LoopFamily {
       buffers[i] = t.buffer;
       offsets[i] = t.offset;
     }
-    (this.engine as Engine).launch(executable, buffers, offsets, params, count, units, work);
+    launch(this.engine as Engine, executable, buffers, offsets, params, count, units, work);
     // Scratch must not keep the last operands alive.
     for (let i = 0; i < n; i++) buffers[i] = nobody;
   }

@@ -12,6 +12,7 @@ import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { deviceOf, emptyTensor } from "./core.js";
 import { isFloating, promoteTypes } from "./dtype.js";
+import { launch } from "./launch.js";
 import { outerGradient } from "./outer.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
@@ -52,7 +53,8 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
   const p = [batch, M, N, K, ...a.strides, ...b.strides, M * N, N, bias === null ? 0 : (bias.strides[0] as number)];
   params.set(p);
   const operands = bias === null ? [a, b, out] : [a, b, out, bias];
-  engine.launch(
+  launch(
+    engine,
     e,
     operands.map((t) => t.buffer),
     operands.map((t) => t.offset),
