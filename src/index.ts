@@ -9,6 +9,7 @@
  * ```
  */
 export * as autograd from "./autograd/index.js";
+export { type CompileOptions, compile } from "./compile/compile.js";
 export * as cuda from "./device/cuda.js";
 export { cpuEngineName, Device, type DeviceType, getNumThreads, setCpuEngine, setNumThreads } from "./device/index.js";
 export * from "./errors.js";

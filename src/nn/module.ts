@@ -5,6 +5,7 @@
  */
 import { Device } from "../device/index.js";
 import { DTypeError, ValueError } from "../errors.js";
+import { capturing } from "../ops/capture.js";
 import { dtypes, isFloating } from "../ops/index.js";
 import { type DeviceLike, type DType, noGrad, Tensor } from "../tensor/index.js";
 import { addHook, type ForwardHook, type ForwardPreHook } from "./hooks.js";
@@ -48,7 +49,15 @@ export type Layer = Module & { forward(input: Tensor): Tensor };
  */
 export abstract class Module {
   /** True while training; {@link Dropout} and others behave differently in evaluation. Set it with `train` and `eval`. */
-  training = true;
+  get training(): boolean {
+    const mode = this.#training;
+    capturing()?.guard(() => this.#training === mode);
+    return mode;
+  }
+  set training(mode: boolean) {
+    this.#training = mode;
+  }
+  #training = true;
 
   /** The names of buffers, and whether each belongs to the state dict. The tensors are in fields of these names. */
   readonly #buffers = new Map<string, boolean>();

@@ -5,9 +5,11 @@ import { renderLoop } from "../../kernel/c/loop.js";
 import { matmulArguments, renderMatmul, sliverColumns, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
 import { bytesOf, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
+import type { PreparedLaunch, Program } from "../program.js";
 import { Compiler, detectProcessor } from "./compiler.js";
 import { loadKoffi, type NativeLibrary } from "./koffi.js";
 import { type NativeBuffer, NativeMemory } from "./memory.js";
+import { NativeProgram } from "./program.js";
 import { runtimeSource } from "./runtime-source.js";
 
 export interface NativeExecutable extends Executable {
@@ -56,6 +58,8 @@ export class NativeEngine implements Engine {
   private readonly load: (path: string) => number;
   private readonly error: () => string;
   private readonly run: (args: number, id: number, units: number, chunk: number, threads: number) => void;
+  private readonly replay: (table: number, from: number, to: number) => void;
+  private readonly addressOf: (memory: ArrayBuffer) => number;
   private readonly tiling: Tiling;
   private scratch: NativeBuffer | null = null;
 
@@ -69,7 +73,9 @@ export class NativeEngine implements Engine {
     this.run = library.func(
       "void cresset_launch(double args, int id, double units, double chunk, int threads)",
     ) as NativeEngine["run"];
+    this.replay = library.func("void cresset_replay(double table, int from, int to)") as NativeEngine["replay"];
     const addressOf = library.func("double cresset_address(void* memory)") as (memory: ArrayBuffer) => number;
+    this.addressOf = addressOf;
     const advise = library.func("void cresset_advise(double address, double bytes)") as (
       address: number,
       bytes: number,
@@ -142,10 +148,26 @@ export class NativeEngine implements Engine {
       args[i] = (buffers[i] as NativeBuffer).address + (offsets[i] as number) * (e.itemBytes[i] as number);
     }
     for (let i = 0; i < count; i++) args[n + i] = params[i] as number;
+    const { threads, chunk } = this.division(e, units, work);
+    this.run(this.argsAddress, e.id, units, chunk, threads);
+  }
+
+  prepare(launches: readonly PreparedLaunch[]): Program {
+    return new NativeProgram(launches, {
+      addressOf: this.addressOf,
+      launch: (e, buffers, offsets, params, units, work) =>
+        this.launch(e, buffers, offsets, params, params.length, units, work),
+      replay: this.replay,
+      threads: () => this.threads,
+      division: (e, units, work) => this.division(e, units, work),
+    });
+  }
+
+  /** How many threads pay for a loop, and how many units each takes at a time. */
+  private division(e: NativeExecutable, units: number, work: number): { threads: number; chunk: number } {
     const share = (work * e.cost) / threadWork;
     const threads = share < 2 ? 1 : this.threads;
-    const chunk = threads === 1 ? units : Math.max(1, Math.ceil(units / Math.min(threads * 4, share)));
-    this.run(this.argsAddress, e.id, units, chunk, threads);
+    return { threads, chunk: threads === 1 ? units : Math.max(1, Math.ceil(units / Math.min(threads * 4, share))) };
   }
 
   private launchMatmul(

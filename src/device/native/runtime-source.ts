@@ -180,4 +180,10 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
   wait_until_empty();
   pthread_mutex_unlock(&busy);
 }
+
+/* Launches in a row, five numbers each: the arguments of cresset_launch. */
+void cresset_replay(double table, int from, int to) {
+  const double* t = (const double*)(uintptr_t)table + 5l * from;
+  for (; from < to; from++, t += 5) cresset_launch(t[0], (int)t[1], t[2], t[3], (int)t[4]);
+}
 `;
