@@ -15,6 +15,8 @@ import { outlive, type Region, withRegion } from "./region.js";
  */
 export interface Deferred {
   readonly deferred: true;
+  /** It cannot be computed any more: `compute` throws. */
+  readonly lost?: true;
   compute(): Tensor;
   /** Copies what it will be computed from, so that nobody can change that in the meantime, and says which memory it holds. */
   keep(): readonly Buffer[];

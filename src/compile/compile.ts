@@ -29,6 +29,7 @@ const mostRecordings = 16;
 /** What stands for a gradient that a compiled step used and did not keep. */
 const lost: Deferred = {
   deferred: true,
+  lost: true,
   compute(): never {
     throw new AutogradError(
       "grad: a compiled step has used this gradient and not kept it; compile with { keepGradients: true } to read it",
@@ -61,6 +62,10 @@ interface Output {
   readonly contiguous: boolean;
 }
 
+/** A result: made by the function, found by it, or the argument of that number. */
+type Result = Output | Tensor | number;
+const isOutput = (r: Result): r is Output => typeof r === "object" && !(r instanceof Tensor);
+
 interface LeafEnd {
   readonly leaf: Tensor;
   readonly end: "none" | "lost" | "unchanged" | Output;
@@ -80,12 +85,12 @@ class Recording {
     private readonly recorder: Recorder,
     private readonly args: readonly ArgumentKind[],
     private readonly rest: readonly unknown[],
-    private readonly outputs: readonly (Output | Tensor)[],
+    private readonly outputs: readonly Result[],
     private readonly build: (tensors: readonly Tensor[]) => unknown,
     private readonly leaves: readonly LeafEnd[],
   ) {
     const needed = new Set<Place>();
-    for (const o of outputs) if (!(o instanceof Tensor) && o.place.kind === "made") needed.add(o.place);
+    for (const o of outputs) if (isOutput(o) && o.place.kind === "made") needed.add(o.place);
     for (const { end } of leaves) if (typeof end === "object") needed.add(end.place);
     this.fresh = [...needed];
     const steps = optimise(recorder.steps, needed);
@@ -187,7 +192,9 @@ class Recording {
         leaf.setGrad(g, false);
       }
     }
-    const results = this.build(this.outputs.map((o) => (o instanceof Tensor ? o : show(o))));
+    const results = this.build(
+      this.outputs.map((o) => (isOutput(o) ? show(o) : typeof o === "number" ? (tensors[o] as Tensor) : o)),
+    );
     // What was handed out is the caller's: the next run gets memory of its own.
     for (const place of this.fresh) memory.delete(place);
     return results;
@@ -327,9 +334,11 @@ function record(
       fixed: t.requiresGrad && t.isLeaf ? t.buffer : null,
     }),
   );
-  const results = outputs.tensors.map((t) =>
-    recorder.owns(t.buffer) || tensors.some((a) => a.buffer === t.buffer && a !== t) ? outputOf(t) : t,
-  );
+  const results = outputs.tensors.map((t): Result => {
+    const argument = tensors.indexOf(t);
+    if (argument >= 0) return argument;
+    return recorder.owns(t.buffer) || tensors.some((a) => a.buffer === t.buffer) ? outputOf(t) : t;
+  });
   const build = (list: readonly Tensor[]): unknown => (outputs.build(list) as unknown[])[0];
   const recording = new Recording(recorder, kinds, rest, results, build, ends);
   for (const { leaf, end } of ends) {
