@@ -6,7 +6,7 @@
 import { CompileError, DeviceError } from "../../errors.js";
 import { bytesOf, type Kernel, type MatmulKernel } from "../../kernel/ir.js";
 import { renderLoop } from "../../kernel/wasm/loop.js";
-import { matmulScratch, matmulUnits, renderMatmul } from "../../kernel/wasm/matmul.js";
+import { type MatmulFeatures, matmulScratch, matmulTasks, renderMatmul } from "../../kernel/wasm/matmul.js";
 import { probeRelaxed } from "../../kernel/wasm/probe.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import { Heap, WasmBuffer } from "./heap.js";
@@ -26,7 +26,7 @@ export interface WasmEngineOptions {
   readonly onCompile?: (kernel: Kernel, milliseconds: number, source?: string) => void;
 }
 
-type Run = (args: number, begin: number, end: number) => void;
+type Run = (args: number, begin: number, end: number, scratch: number) => void;
 
 class WasmExecutable implements Executable {
   constructor(
@@ -52,9 +52,11 @@ export class WasmEngine implements Engine {
   threads = 1;
   readonly heap: Heap;
   private scratch: WasmBuffer | null = null;
+  private readonly features: MatmulFeatures;
 
   constructor(private readonly options: WasmEngineOptions = {}) {
     const { softLimit, maximum } = options;
+    this.features = { relaxed: (options.relaxed ?? true) && hasRelaxedSimd() };
     this.heap = new Heap({ softLimit, maximum, reserved: ARGUMENTS_AT + 8 * ARGUMENTS });
   }
 
@@ -74,8 +76,7 @@ export class WasmEngine implements Engine {
     const start = performance.now();
     let run: Run;
     try {
-      const features = { relaxed: (this.options.relaxed ?? true) && hasRelaxedSimd() };
-      const bytes = kernel.kind === "loop" ? renderLoop(kernel) : renderMatmul(kernel, features);
+      const bytes = kernel.kind === "loop" ? renderLoop(kernel) : renderMatmul(kernel, this.features);
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.heap.memory } });
       run = instance.exports.run as Run;
     } catch (cause) {
@@ -109,28 +110,28 @@ export class WasmEngine implements Engine {
       throw new DeviceError(`wasm: kernel ${kernel.name} has ${n + count} arguments; at most ${ARGUMENTS - 2} fit`);
     }
     // params of a matrix product: batch, M, N, K, strides
-    const scratch =
-      matmul === null ? null : this.scratchOf(matmulScratch(matmul.type, params[1], params[2], params[3]));
+    const scratch = matmul === null ? null : this.scratchOf(matmulScratch(matmul.type, params[2], params[3]));
     heap.pin();
     for (let i = 0; i < n; i++) heap.touch(buffers[i] as WasmBuffer);
-    let blocks = units;
-    let at = ARGUMENTS_AT / 8;
-    if (scratch !== null) {
-      blocks = matmulUnits(params[0], params[1]);
-      heap.touch(scratch);
-      // addresses: A, B, C, bias (0 if none), scratch
-      heap.f64[at + 3] = 0;
-      heap.f64[at + 4] = heap.address(scratch);
-    }
+    if (scratch !== null) heap.touch(scratch);
     // loading a spilled buffer may move nothing that is resident, but it may replace `heap.f64`
+    let at = ARGUMENTS_AT / 8;
     for (let i = 0; i < n; i++) {
       const address = heap.address(buffers[i] as WasmBuffer);
       heap.f64[at + i] = address + offsets[i] * sizes[i];
     }
-    at += scratch !== null ? 5 : n;
+    if (matmul !== null && n === 3) heap.f64[at + 3] = 0;
+    at += matmul !== null ? 5 : n;
     const f64 = heap.f64;
     for (let i = 0; i < count; i++) f64[at + i] = params[i];
-    run(ARGUMENTS_AT, 0, blocks);
+    let blocks = units;
+    if (matmul !== null) {
+      const tasks = matmulTasks(matmul.type, this.features, params[0], params[1], params[2], this.threads);
+      f64[at + count] = tasks.rows;
+      f64[at + count + 1] = tasks.columns;
+      blocks = tasks.units;
+    }
+    run(ARGUMENTS_AT, 0, blocks, scratch === null ? 0 : heap.address(scratch));
   }
 
   /** Working memory for a launch, reused by the next. */
