@@ -1,10 +1,13 @@
 /** What Node hosts: both CPU engines. Chosen by the package's `#host` import. */
+import * as os from "node:os";
+import { Worker } from "node:worker_threads";
 import { CompileError, DeviceError, ValueError } from "../errors.js";
 import type { Kernel } from "../kernel/ir.js";
 import { printKernel } from "../kernel/print.js";
 import type { Engine } from "./engine.js";
 import { NativeEngine } from "./native/engine.js";
 import { WasmEngine } from "./wasm/engine.js";
+import type { WorkerHost } from "./wasm/pool.js";
 
 export type CpuEngineName = "native" | "wasm";
 
@@ -26,9 +29,22 @@ const say = (line: string): void => {
   if (!process.env["CRESSET_QUIET"]) process.stderr.write(`cresset: ${line}\n`);
 };
 
+/** Workers of Node's own. They take nothing from this process: no flags, no loaders, no input. */
+export const workers: WorkerHost = {
+  threads: os.availableParallelism(),
+  start(source, workerData, failed) {
+    const worker = new Worker(source, { eval: true, workerData, execArgv: [], name: "cresset" });
+    worker.on("error", (error: Error) => {
+      failed();
+      say(`the wasm engine runs on one thread: a worker did not start: ${error.message}`);
+    });
+    worker.unref();
+  },
+};
+
 export function createCpuEngine(name: CpuEngineName | null, native: Engine | null, wasm: Engine | null): Engine {
   const onCompile = debugging ? listener : undefined;
-  const makeWasm = (): Engine => wasm ?? new WasmEngine({ onCompile });
+  const makeWasm = (): Engine => wasm ?? new WasmEngine({ onCompile, workers });
   if (name === "wasm") return makeWasm();
   if (native !== null) return native;
   try {

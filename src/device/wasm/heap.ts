@@ -57,6 +57,8 @@ export interface HeapOptions {
   readonly maximum?: number;
   /** Bytes at the start of memory that the heap leaves alone. */
   readonly reserved?: number;
+  /** Memory that threads may share. */
+  readonly shared?: boolean;
 }
 
 /** Sizes of slab pieces: four for each doubling, multiples of 64. */
@@ -99,6 +101,9 @@ export class Heap {
   private readonly starts: number[] = [];
   private readonly lengths: number[] = [];
   private readonly nowhere: number;
+  /** What is left of the last piece of memory that is kept for good. */
+  private keptAt = 0;
+  private keptEnd = 0;
   private readonly registry: FinalizationRegistry<Cell> | null;
 
   constructor(options: HeapOptions = {}) {
@@ -110,7 +115,7 @@ export class Heap {
     let memory: WebAssembly.Memory | null = null;
     while (memory === null) {
       try {
-        memory = new WebAssembly.Memory({ initial, maximum });
+        memory = new WebAssembly.Memory({ initial, maximum, shared: options.shared ?? false });
       } catch (cause) {
         if (maximum <= initial)
           throw new DeviceError(`wasm: the host grants no memory of ${initial * PAGE} bytes`, { cause });
@@ -137,6 +142,19 @@ export class Heap {
     return buffer;
   }
 
+  /** The address of memory that is never spilled or freed. */
+  keep(bytes: number): number {
+    const size = Math.ceil(bytes / GRAIN) * GRAIN;
+    if (this.keptAt + size > this.keptEnd) {
+      const piece = Math.max(size, SLAB);
+      this.keptAt = this.block(piece, bytes);
+      this.keptEnd = this.keptAt + piece;
+    }
+    const address = this.keptAt;
+    this.keptAt += size;
+    return address;
+  }
+
   /** Returns the memory at once. Freeing twice is harmless. */
   free(buffer: WasmBuffer): void {
     const cell = buffer.cell;
@@ -149,9 +167,11 @@ export class Heap {
     this.pinned = ++this.tick;
   }
 
-  /** Notes that a buffer is in use now: after `pin`. */
-  touch(buffer: WasmBuffer): void {
-    buffer.cell.tick = this.pinned;
+  /** Notes that a buffer is in use now: after `pin`. True where it has an address. */
+  touch(buffer: WasmBuffer): boolean {
+    const cell = buffer.cell;
+    cell.tick = this.pinned;
+    return cell.address >= 0;
   }
 
   /** The buffer's address, loading it back if it was spilled. May grow memory and spill others. */

@@ -243,9 +243,11 @@ export class FunctionBuilder {
   }
 }
 
-/** A module that imports `env.memory` and exports one of its functions as `run`. */
+/** A module that imports `env.memory` (shared between threads or not) and exports one of its functions as `run`. */
 export class ModuleBuilder {
   private readonly functions: FunctionBuilder[] = [];
+
+  constructor(private readonly shared = false) {}
 
   function(params: readonly WasmType[], results: readonly WasmType[] = []): FunctionBuilder {
     const f = new FunctionBuilder(params, results);
@@ -270,7 +272,9 @@ export class ModuleBuilder {
       1,
       this.functions.map((f) => [0x60, ...types(f.params), ...types(f.results)]),
     );
-    section(2, [[...name("env"), ...name("memory"), 0x02, 0x00, 0]]);
+    // at least no page; of shared memory at most 65,536 of them, which must be said
+    const limits = this.shared ? [0x03, 0, 0x80, 0x80, 0x04] : [0x00, 0];
+    section(2, [[...name("env"), ...name("memory"), 0x02, ...limits]]);
     section(
       3,
       this.functions.map((f) => {

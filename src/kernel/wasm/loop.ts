@@ -13,8 +13,8 @@ import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
 import { type Registers, type Scope, Values } from "./values.js";
 
 /** A module whose `run(args, begin, end, scratch)` runs the units from begin to end; `args` points to the argument block. */
-export function renderLoop(kernel: LoopKernel): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder();
+export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder(shared);
   const f = module.function(["i32", "i32", "i32", "i32"]);
   new LoopRenderer(kernel, f).render();
   return module.encode(f);

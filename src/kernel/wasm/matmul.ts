@@ -25,6 +25,8 @@ const PACKING = 8;
 export interface MatmulFeatures {
   /** Use relaxed SIMD's fused multiply-add. */
   readonly relaxed: boolean;
+  /** The memory is shared between threads. */
+  readonly shared: boolean;
 }
 
 /** How a product is cut into tasks: rows and columns of each, and how many there are. */
@@ -37,7 +39,7 @@ export interface Tasks {
 /** Tasks for so many threads: whole tiles, so that the threads finish together and pack little twice. */
 export function matmulTasks(
   type: MatmulKernel["type"],
-  { relaxed }: MatmulFeatures,
+  relaxed: boolean,
   batch: number,
   m: number,
   n: number,
@@ -74,7 +76,7 @@ export function matmulScratch(type: MatmulKernel["type"], n: number, k: number):
 
 export function renderMatmul(kernel: MatmulKernel, features: MatmulFeatures): Uint8Array<ArrayBuffer> {
   const shape = shapeFor(kernel.type, features.relaxed);
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder(features.shared);
   const finish = epilogue(module, kernel, shape);
   const run = driver(module, shape, finish);
   return module.encode(run);
