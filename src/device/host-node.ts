@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { CompileError, DeviceError, ValueError } from "../errors.js";
 import type { Kernel } from "../kernel/ir.js";
 import { printKernel } from "../kernel/print.js";
+import { createCollector } from "./collector-node.js";
 import type { Engine } from "./engine.js";
 import { NativeEngine } from "./native/engine.js";
 import { WasmEngine } from "./wasm/engine.js";
@@ -44,7 +45,7 @@ export const workers: WorkerHost = {
 
 export function createCpuEngine(name: CpuEngineName | null, native: Engine | null, wasm: Engine | null): Engine {
   const onCompile = debugging ? listener : undefined;
-  const makeWasm = (): Engine => wasm ?? new WasmEngine({ onCompile, workers });
+  const makeWasm = (): Engine => wasm ?? new WasmEngine({ onCompile, workers, collector: createCollector });
   if (name === "wasm") return makeWasm();
   if (native !== null) return native;
   try {

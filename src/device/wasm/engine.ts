@@ -10,7 +10,7 @@ import { renderLoop } from "../../kernel/wasm/loop.js";
 import { type MatmulFeatures, matmulScratch, matmulTasks, renderMatmul } from "../../kernel/wasm/matmul.js";
 import { probeRelaxed } from "../../kernel/wasm/probe.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
-import { Heap, WasmBuffer } from "./heap.js";
+import { type Collector, Heap, WasmBuffer } from "./heap.js";
 import { Pool, poolBytes, type Run, type WorkerHost } from "./pool.js";
 
 /** The argument block of a launch: this many float64 numbers, after the words of the threads. */
@@ -34,6 +34,8 @@ export interface WasmEngineOptions {
   readonly relaxed?: boolean;
   /** How workers are started, where the host allows memory to be shared with them. Without it there is one thread. */
   readonly workers?: WorkerHost | null;
+  /** A host's way to find dropped buffers without a turn of the event loop, asked for at the first need. */
+  readonly collector?: () => Collector | null;
   /** Called for each kernel compiled, with the time it took. There is no source text: the bytes are written directly. */
   readonly onCompile?: (kernel: Kernel, milliseconds: number, source?: string) => void;
 }
@@ -81,10 +83,10 @@ export class WasmEngine implements Engine {
   private readonly features: MatmulFeatures;
 
   constructor(private readonly options: WasmEngineOptions = {}) {
-    const { softLimit, maximum, workers = null } = options;
+    const { softLimit, maximum, collector, workers = null } = options;
     const shared = workers !== null;
     this.features = { relaxed: (options.relaxed ?? true) && hasRelaxedSimd(), shared };
-    this.heap = new Heap({ softLimit, maximum, reserved: ARGUMENTS_AT + 8 * ARGUMENTS, shared });
+    this.heap = new Heap({ softLimit, maximum, reserved: ARGUMENTS_AT + 8 * ARGUMENTS, shared, collector });
     this.pool = workers === null ? null : new Pool(this.heap.memory, workers);
     this.wanted = workers?.threads ?? 1;
   }
