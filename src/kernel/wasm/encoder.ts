@@ -64,8 +64,8 @@ define("i64x2.", 0xfd00c0, "abs neg");
 define("i64x2.", 0xfd00c7, "extend_low_i32x4_s - extend_low_i32x4_u");
 define("i64x2.", 0xfd00cb, "shl shr_s shr_u add - - sub - - - mul eq ne lt_s gt_s le_s ge_s");
 define("i64x2.", 0xfd00de, "extmul_low_i32x4_u extmul_high_i32x4_u");
-define("f32x4.", 0xfd00e0, "abs neg - sqrt add sub mul div min max");
-define("f64x2.", 0xfd00ec, "abs neg - sqrt add sub mul div min max");
+define("f32x4.", 0xfd00e0, "abs neg - sqrt add sub mul div min max pmin pmax");
+define("f64x2.", 0xfd00ec, "abs neg - sqrt add sub mul div min max pmin pmax");
 define("", 0xfd00f8, "i32x4.trunc_sat_f32x4_s i32x4.trunc_sat_f32x4_u f32x4.convert_i32x4_s f32x4.convert_i32x4_u");
 define(
   "",
