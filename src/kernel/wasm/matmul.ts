@@ -163,7 +163,7 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
   const { size, rows: high, columns: wide } = shape;
   const packA = pack(module, shape, high);
   const packB = pack(module, shape, wide);
-  const micro = microKernel(module, shape);
+  const micro = [microKernel(module, shape, high), microKernel(module, shape, shape.lower)] as const;
   const copy = copyTile(module, shape);
   const f = module.function(["i32", "i32", "i32", "i32"]);
   const [ARGS, BEGIN, END, SCRATCH] = [0, 1, 2, 3];
@@ -230,6 +230,15 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
   const panels = (): void => {
     f.get(atA).get(rowA).get(stepA).get(atB).get(stepB);
   };
+  const run = (target: () => void): void => {
+    f.get(h).i32(shape.lower).op("i32.gt_s");
+    const call = (n: 0 | 1) => (): void => {
+      panels();
+      target();
+      f.get(kc).get(h).call(micro[n]);
+    };
+    f.if(call(0), call(1));
+  };
   const tile = (): void => {
     f.get(mc).get(i).op("i32.sub").set(h);
     // row i0 + i, column n0 + j
@@ -238,17 +247,9 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
     // the first steps of a tile that is whole go straight to the matrix
     f.get(w).i32(wide).op("i32.ge_s").get(k0).op("i32.eqz").op("i32.and");
     f.if(
+      () => run(() => f.get(to).get(cRow)),
       () => {
-        panels();
-        f.get(to).get(cRow).get(kc).get(h).call(micro);
-      },
-      () => {
-        panels();
-        f.get(SCRATCH)
-          .i32(wide * size)
-          .get(kc)
-          .get(h)
-          .call(micro);
+        run(() => f.get(SCRATCH).i32(wide * size));
         f.get(SCRATCH).get(to).get(cRow).get(h).get(w).get(k0).call(copy);
       },
     );

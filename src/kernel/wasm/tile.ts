@@ -17,8 +17,9 @@ export interface Shape {
   readonly vector: "f32x4" | "f64x2";
   readonly size: 4 | 8;
   readonly lanes: 2 | 4;
-  /** Rows and columns of a tile. */
+  /** Rows and columns of a tile; and rows of a lower one, for what is left of a matrix. */
   readonly rows: number;
+  readonly lower: number;
   readonly columns: number;
   readonly splat: string;
   readonly relaxed: boolean;
@@ -26,6 +27,7 @@ export interface Shape {
 
 export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
   const rows = relaxed ? 6 : 5;
+  const lower = 3;
   return type === "float32"
     ? {
         scalar: "f32",
@@ -33,6 +35,7 @@ export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
         size: 4,
         lanes: 4,
         rows,
+        lower,
         columns: 4 * VECTORS,
         splat: "v128.load32_splat",
         relaxed,
@@ -43,6 +46,7 @@ export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
         size: 8,
         lanes: 2,
         rows,
+        lower,
         columns: 2 * VECTORS,
         splat: "v128.load64_splat",
         relaxed,
@@ -72,8 +76,8 @@ export function counted(f: FunctionBuilder, i: number, n: number, body: () => vo
  * panel, B the same: at each step along k, a number a row and `columns` numbers side by side. Rows beyond `rows` are the last one
  * again, and go where it goes: a branch at the end would make V8 spill the sums within the loop.
  */
-export function microKernel(module: ModuleBuilder, shape: Shape): FunctionBuilder {
-  const { size, lanes, rows, splat } = shape;
+export function microKernel(module: ModuleBuilder, shape: Shape, rows: number): FunctionBuilder {
+  const { size, lanes, splat } = shape;
   const f = module.function(Array.from({ length: 9 }, () => "i32" as const));
   const [A, A_ROW, A_STEP, B, B_STEP, C, STRIDE, K, ROWS] = Array.from({ length: 9 }, (_, i) => i);
   const pointers = Array.from({ length: rows }, () => f.local("i32"));
