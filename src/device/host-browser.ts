@@ -25,7 +25,8 @@ function workers(): WorkerHost | null {
         said = true;
         console.warn("cresset: one thread: the page's content security policy allows no workers from blob:");
       };
-      const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+      const text = `${source} onmessage = ({ data }) => work(data.memory, data.me);`;
+      const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
       try {
         const worker = new Worker(url, { name: "cresset" });
         worker.onerror = refused;

@@ -34,7 +34,8 @@ const say = (line: string): void => {
 export const workers: WorkerHost = {
   threads: os.availableParallelism(),
   start(source, workerData, failed) {
-    const worker = new Worker(source, { eval: true, workerData, execArgv: [], name: "cresset" });
+    const text = `${source} const { memory, me } = require("node:worker_threads").workerData; work(memory, me);`;
+    const worker = new Worker(text, { eval: true, workerData, execArgv: [], name: "cresset" });
     worker.on("error", (error: Error) => {
       failed();
       say(`the wasm engine runs on one thread: a worker did not start: ${error.message}`);

@@ -13,7 +13,10 @@ import { call, sleeping, word, wordsOfWorker, workerSource } from "./worker-sour
 export interface WorkerHost {
   /** Threads that may run at once, the launching one among them. */
   readonly threads: number;
-  /** Starts a worker that runs the source and is handed `data`; it keeps no process alive. Calls `failed` if it does not start. */
+  /**
+   * Starts a worker, which must keep no process alive. It runs the source, then calls the source's `work` with what `data` has.
+   * Where it does not start, `failed` is called, now or later.
+   */
   start(source: string, data: { readonly memory: WebAssembly.Memory; readonly me: number }, failed: () => void): void;
 }
 

@@ -1,6 +1,7 @@
 /**
  * What a worker of the WebAssembly engine runs. It is kept as text so that the same few lines start in Node and from a blob in
- * a page, whatever a bundler does to the rest. `pool.ts` is the other side: it says what the words are and writes the jobs.
+ * a page, whatever a bundler does to the rest. `pool.ts` is the other side and writes the jobs; the host adds the line that
+ * receives `data` and calls `work(memory, me)`.
  *
  * A worker never returns to its event loop. It spins for a moment after a job, since the next one is usually microseconds away,
  * and then sleeps. It compiles the kernels that it meets itself, from their bytes in the shared memory.
@@ -88,8 +89,4 @@ function work(memory, me) {
     }
   }
 }
-if (typeof require === "function") {
-  const { memory, me } = require("node:worker_threads").workerData;
-  work(memory, me);
-} else onmessage = ({ data }) => work(data.memory, data.me);
 `;
