@@ -14,6 +14,7 @@ export function createCollector(): Collector | null {
   try {
     v8.setFlagsFromString("--expose-gc");
     const collect = vm.runInNewContext("gc") as () => void;
+    v8.setFlagsFromString("--no-expose-gc");
     const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
     const nothing = new vm.Script("0");
     const collector: Collector = {

@@ -30,17 +30,25 @@ const say = (line: string): void => {
   if (!process.env["CRESSET_QUIET"]) process.stderr.write(`cresset: ${line}\n`);
 };
 
+let refused = false;
+
 /** Workers of Node's own. They take nothing from this process: no flags, no loaders, no input. */
 export const workers: WorkerHost = {
   threads: os.availableParallelism(),
   start(source, workerData, failed) {
-    const text = `${source} const { memory, me } = require("node:worker_threads").workerData; work(memory, me);`;
-    const worker = new Worker(text, { eval: true, workerData, execArgv: [], name: "cresset" });
-    worker.on("error", (error: Error) => {
+    const refuse = (error: Error): void => {
       failed();
-      say(`the wasm engine runs on one thread: a worker did not start: ${error.message}`);
-    });
-    worker.unref();
+      if (!refused) say(`the wasm engine runs on one thread: a worker did not start: ${error.message}`);
+      refused = true;
+    };
+    const text = `${source} const { memory, me } = require("node:worker_threads").workerData; work(memory, me);`;
+    try {
+      const worker = new Worker(text, { eval: true, workerData, execArgv: [], name: "cresset" });
+      worker.on("error", refuse);
+      worker.unref();
+    } catch (error) {
+      refuse(error as Error);
+    }
   },
 };
 
