@@ -14,15 +14,60 @@
  * Source: {@link https://docs.pytorch.org/docs/stable/nn.functional.html}
  */
 
-import type { Reduction } from "../ops/index.js";
+import type { ConvOptions, ConvTransposeOptions, Reduction } from "../ops/index.js";
 import * as ops from "../ops/index.js";
 import type { Generator, Tensor } from "../tensor/index.js";
 
-export type { Reduction } from "../ops/index.js";
+export type { ConvOptions, ConvTransposeOptions, Reduction } from "../ops/index.js";
 
 /** `x Wᵀ + b`; x (…, in), weight (out, in), bias (out). */
 export function linear(input: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   return ops.linear(input, weight, bias);
+}
+
+/** Convolution of (N, C, L), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
+export function conv1d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return ops.conv1d(input, weight, bias, options);
+}
+
+/** Convolution of (N, C, H, W), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
+export function conv2d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return ops.conv2d(input, weight, bias, options);
+}
+
+/** Convolution of (N, C, D, H, W), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
+export function conv3d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return ops.conv3d(input, weight, bias, options);
+}
+
+/** The transpose of 1-dimensional convolution: (N, C, L) with a weight (C, out / groups, …). */
+export function convTranspose1d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return ops.convTranspose1d(input, weight, bias, options);
+}
+
+/** The transpose of 2-dimensional convolution: (N, C, H, W) with a weight (C, out / groups, …). */
+export function convTranspose2d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return ops.convTranspose2d(input, weight, bias, options);
+}
+
+/** The transpose of 3-dimensional convolution: (N, C, D, H, W) with a weight (C, out / groups, …). */
+export function convTranspose3d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return ops.convTranspose3d(input, weight, bias, options);
 }
 
 /** `1 / (1 + e⁻ˣ)`. */

@@ -2,6 +2,7 @@
 
 export * from "./activations.js";
 export * as elementwise from "./arithmetic.js";
+export * from "./convolution.js";
 export * from "./creation.js";
 export * from "./dropout.js";
 export * from "./dtype.js";

@@ -4,11 +4,13 @@
  * code that of `kernel/wasm/`.
  */
 import { CompileError, DeviceError } from "../../errors.js";
-import { bytesOf, type Kernel, type MatmulKernel } from "../../kernel/ir.js";
+import { bytesOf, type ConvolutionKernel, type Kernel, type MatmulKernel } from "../../kernel/ir.js";
+import { renderConvolution } from "../../kernel/wasm/convolution.js";
 import { renderLoop } from "../../kernel/wasm/loop.js";
 import { matmulScratch, matmulUnits, renderMatmul } from "../../kernel/wasm/matmul.js";
 import { probeRelaxed } from "../../kernel/wasm/probe.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
+import { planConvolution } from "./convolution.js";
 import { Heap, WasmBuffer } from "./heap.js";
 
 /** The argument block of a launch: this many float64 numbers, at this address. */
@@ -75,7 +77,12 @@ export class WasmEngine implements Engine {
     let run: Run;
     try {
       const features = { relaxed: (this.options.relaxed ?? true) && hasRelaxedSimd() };
-      const bytes = kernel.kind === "loop" ? renderLoop(kernel) : renderMatmul(kernel, features);
+      const bytes =
+        kernel.kind === "loop"
+          ? renderLoop(kernel)
+          : kernel.kind === "matmul"
+            ? renderMatmul(kernel, features)
+            : renderConvolution(kernel, features);
       const instance = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: { memory: this.heap.memory } });
       run = instance.exports.run as Run;
     } catch (cause) {
@@ -90,7 +97,8 @@ export class WasmEngine implements Engine {
         null,
       );
     const size = bytesOf[kernel.type];
-    return new WasmExecutable(kernel, run, [size, size, size, size], kernel);
+    const matmul = kernel.kind === "matmul" ? kernel : null;
+    return new WasmExecutable(kernel, run, [size, size, size, matmul === null ? 4 : size, size], matmul);
   }
 
   launch(
@@ -104,6 +112,10 @@ export class WasmEngine implements Engine {
   ): void {
     const { run, sizes, matmul, kernel } = executable as WasmExecutable;
     const heap = this.heap;
+    if (kernel.kind === "convolution") {
+      this.launchConvolution(kernel, run, buffers, offsets, sizes, params, units);
+      return;
+    }
     const n = buffers.length;
     if (n + count + 2 > ARGUMENTS) {
       throw new DeviceError(`wasm: kernel ${kernel.name} has ${n + count} arguments; at most ${ARGUMENTS - 2} fit`);
@@ -131,6 +143,29 @@ export class WasmEngine implements Engine {
     const f64 = heap.f64;
     for (let i = 0; i < count; i++) f64[at + i] = params[i];
     run(ARGUMENTS_AT, 0, blocks);
+  }
+
+  /** Buffers: X, W, Y, taps and, with a bias, bias. */
+  private launchConvolution(
+    kernel: ConvolutionKernel,
+    run: Run,
+    buffers: readonly Buffer[],
+    offsets: readonly number[],
+    sizes: readonly number[],
+    params: Float64Array,
+    count: number,
+  ): void {
+    const { heap } = this;
+    const { units, scratch, blocks } = planConvolution(kernel, params, count);
+    const memory = this.scratchOf(scratch);
+    heap.pin();
+    for (const b of [...buffers, memory]) heap.touch(b as WasmBuffer);
+    const address = (i: number): number =>
+      i < buffers.length ? heap.address(buffers[i] as WasmBuffer) + (offsets[i] as number) * (sizes[i] as number) : 0;
+    const addresses = [0, 1, 2, 4, 3].map(address);
+    const values = [...addresses, heap.address(memory), ...params, ...blocks];
+    heap.f64.set(values, ARGUMENTS_AT / 8);
+    run(ARGUMENTS_AT, 0, units);
   }
 
   /** Working memory for a launch, reused by the next. */
