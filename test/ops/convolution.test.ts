@@ -184,7 +184,7 @@ describe.each(engines)("%s", (engine) => {
       for (const t of [x, w, b]) t.requiresGrad_();
       const forward = (...i: Tensor[]): Tensor => conv[dims](i[0]!, i[1]!, i[2]!, options);
       expect(torch.autograd.gradcheck(forward, [x, w, b])).toBe(true);
-      const gradient = (...i: Tensor[]): readonly Tensor[] =>
+      const gradient = (...i: Tensor[]): Tensor[] =>
         torch.autograd
           .grad(
             forward(...i)
@@ -199,7 +199,7 @@ describe.each(engines)("%s", (engine) => {
       const [v, c] = [w.detach().requiresGrad_(), random([s.x[1]!]).requiresGrad_()];
       const back = (...i: Tensor[]): Tensor => transposed[dims](i[0]!, i[1]!, i[2]!, options);
       expect(torch.autograd.gradcheck(back, [y, v, c])).toBe(true);
-      const backGradient = (...i: Tensor[]): readonly Tensor[] =>
+      const backGradient = (...i: Tensor[]): Tensor[] =>
         torch.autograd
           .grad(
             back(...i)
