@@ -186,7 +186,8 @@ export class Replay {
 const bytesOfOperand = (step: Exclude<Step, CheckStep>, operand: number): number => {
   if (step.kind === "loop") return itemBytes[(step.kernel.operands[operand] as { type: keyof typeof itemBytes }).type];
   const { kernel } = step.executable;
-  return kernel.kind === "loop" ? 4 : itemBytes[kernel.type];
+  // The taps of a convolution are int32.
+  return kernel.kind === "loop" || (kernel.kind === "convolution" && operand === 3) ? 4 : itemBytes[kernel.type];
 };
 
 /** The argument block after the addresses (see LoopKernel), and what the launch covers. */

@@ -67,7 +67,7 @@ export class Recorder implements Capture {
     (engine, executable, buffers, offsets, params, count, units, work) => {
       if (engine !== this.engine) this.refuse("work on a second device");
       const { kernel } = executable;
-      const written = writtenOperands(kernel, buffers.length);
+      const written = writtenOperands(kernel);
       const places = buffers.map((b, i) => this.find(b, written.has(i)));
       if (kernel.kind === "loop") {
         const axes = kernel.outer + kernel.inner;
@@ -151,7 +151,8 @@ export class Recorder implements Capture {
   }
 }
 
-function writtenOperands(kernel: Kernel, operands: number): Set<number> {
+function writtenOperands(kernel: Kernel): Set<number> {
   if (kernel.kind === "loop") return new Set(kernel.stores.map((s) => s.operand));
-  return operands >= 3 ? new Set([2]) : new Set();
+  if (kernel.kind === "convolution" && kernel.pass === "weights") return new Set([1]);
+  return new Set([2]);
 }

@@ -1,24 +1,27 @@
 /** The native CPU engine: kernels as C, compiled by the system's compiler, called through koffi on a small thread pool. */
 import * as os from "node:os";
 import { CompileError, DeviceError } from "../../errors.js";
+import { renderConvolution } from "../../kernel/c/convolution.js";
 import { renderLoop } from "../../kernel/c/loop.js";
-import { matmulArguments, renderMatmul, sliverColumns, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
-import { bytesOf, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
+import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
+import { bytesOf, type Kernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
 import { Compiler, detectProcessor } from "./compiler.js";
+import { launchConvolution } from "./convolution.js";
 import { loadKoffi, type NativeLibrary } from "./koffi.js";
+import type { Launcher } from "./launcher.js";
+import { launchMatmul } from "./matmul.js";
 import { type NativeBuffer, NativeMemory } from "./memory.js";
 import { NativeProgram } from "./program.js";
 import { runtimeSource } from "./runtime-source.js";
 
 export interface NativeExecutable extends Executable {
   readonly id: number;
-  /** Bytes of one element of each operand. */
+  /** Bytes of one element of each operand of a loop. */
   readonly itemBytes: readonly number[];
   /** What one element of the index space costs, roughly in scalar operations. */
   readonly cost: number;
-  readonly matmul: MatmulKernel | null;
 }
 
 function loadRuntime(compiler: Compiler): NativeLibrary {
@@ -35,7 +38,7 @@ function loadRuntime(compiler: Compiler): NativeLibrary {
 
 /** Operations of an element, and for each operand what moving a number from memory is worth in operations. */
 function costOf(kernel: Kernel): number {
-  if (kernel.kind === "matmul") return 1;
+  if (kernel.kind !== "loop") return 1;
   return topological(kernel.stores.map((s) => s.value)).length + 8 * kernel.operands.length;
 }
 
@@ -44,8 +47,6 @@ export type CompileListener = (kernel: Kernel, milliseconds: number, source: str
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
 const argumentCount = 4096;
-const blockMArgument = matmulArguments.indexOf("block_m");
-const blockNArgument = matmulArguments.indexOf("block_n");
 
 export class NativeEngine implements Engine {
   readonly name = "native";
@@ -61,6 +62,7 @@ export class NativeEngine implements Engine {
   private readonly replay: (table: number, from: number, to: number) => void;
   private readonly addressOf: (memory: ArrayBuffer) => number;
   private readonly tiling: Tiling;
+  private readonly launcher: Launcher;
   private scratch: NativeBuffer | null = null;
 
   private constructor(
@@ -85,6 +87,16 @@ export class NativeEngine implements Engine {
     this.args = new Float64Array(block);
     this.argsAddress = addressOf(block);
     this.tiling = tilingFor(compiler.processor.vector);
+    this.launcher = {
+      args: this.args,
+      vector: compiler.processor.vector,
+      threadsFor: (work) => (work < threadWork * 2 ? 1 : this.threads),
+      scratch: (bytes) => {
+        if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes);
+        return this.scratch.address;
+      },
+      run: (id, units, chunk, threads) => this.run(this.argsAddress, id, units, chunk, threads),
+    };
   }
 
   /** Null where there is no compiler; a CompileError where there is one that does not work. */
@@ -108,7 +120,12 @@ export class NativeEngine implements Engine {
 
   compile(kernel: Kernel): NativeExecutable {
     const started = performance.now();
-    const source = kernel.kind === "loop" ? renderLoop(kernel) : renderMatmul(kernel, this.tiling);
+    const source =
+      kernel.kind === "loop"
+        ? renderLoop(kernel)
+        : kernel.kind === "matmul"
+          ? renderMatmul(kernel, this.tiling)
+          : renderConvolution(kernel, this.tiling.vector);
     // Contraction would change the digits of element-wise results between engines; products want fused multiply-add.
     // They come unrolled already: -O3 would only take longer.
     const extra = kernel.kind === "loop" ? ["-ffp-contract=off"] : ["-ffp-contract=fast", "-O2"];
@@ -120,11 +137,8 @@ export class NativeEngine implements Engine {
     }
     if (id < 0) throw new CompileError(`compile: ${file} does not load: ${this.error()}`);
     this.onCompile?.(kernel, performance.now() - started, source);
-    const itemBytes =
-      kernel.kind === "loop"
-        ? kernel.operands.map((o) => bytesOf[o.type])
-        : Array.from({ length: 4 }, () => bytesOf[kernel.type]);
-    return { kernel, id, itemBytes, cost: costOf(kernel), matmul: kernel.kind === "matmul" ? kernel : null };
+    const itemBytes = kernel.kind === "loop" ? kernel.operands.map((o) => bytesOf[o.type]) : [];
+    return { kernel, id, itemBytes, cost: costOf(kernel) };
   }
 
   launch(
@@ -137,8 +151,13 @@ export class NativeEngine implements Engine {
     work: number,
   ): void {
     const e = executable as NativeExecutable;
-    if (e.matmul !== null) {
-      this.launchMatmul(e, e.matmul, buffers, offsets, params, count);
+    const { kernel } = e;
+    if (kernel.kind === "matmul") {
+      launchMatmul(this.launcher, e.id, kernel, this.tiling, buffers, offsets, params, count);
+      return;
+    }
+    if (kernel.kind === "convolution") {
+      launchConvolution(this.launcher, e.id, kernel, buffers, offsets, params, units);
       return;
     }
     const { args } = this;
@@ -169,65 +188,4 @@ export class NativeEngine implements Engine {
     const threads = share < 2 ? 1 : this.threads;
     return { threads, chunk: threads === 1 ? units : Math.max(1, Math.ceil(units / Math.min(threads * 4, share))) };
   }
-
-  private launchMatmul(
-    e: NativeExecutable,
-    kernel: MatmulKernel,
-    buffers: readonly Buffer[],
-    offsets: readonly number[],
-    params: Float64Array,
-    count: number,
-  ): void {
-    const { args, tiling } = this;
-    const bytes = bytesOf[kernel.type];
-    for (let i = 0; i < 4; i++) {
-      const b = buffers[i] as NativeBuffer | undefined;
-      args[i] = b === undefined ? 0 : b.address + (offsets[i] as number) * bytes;
-    }
-    for (let i = 0; i < count; i++) args[5 + i] = params[i] as number;
-    const [batch, M, N, K] = params as unknown as [number, number, number, number];
-    const NR = sliverColumns(tiling, bytes);
-    const slivers = Math.ceil(N / NR);
-    const needed = (batch * K * slivers * NR + NR) * bytes;
-    if (this.scratch === null || this.scratch.bytes < needed) this.scratch = this.memory.alloc(needed);
-    args[4] = this.scratch.address;
-    const threads = batch * M * N * K < threadWork * 2 ? 1 : this.threads;
-    const [blockM, blockN] = this.blocks(M, N, batch, slivers, NR, threads);
-    args[blockMArgument] = blockM;
-    args[blockNArgument] = blockN;
-    const packUnits = batch * slivers * Math.ceil(K / tiling.depth);
-    if (packUnits > 0) {
-      this.run(
-        this.argsAddress,
-        e.id + 1,
-        packUnits,
-        Math.ceil(packUnits / (threads * 2)),
-        batch * K * N < threadWork / 4 ? 1 : threads,
-      );
-    }
-    const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
-    this.run(this.argsAddress, e.id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);
-  }
-
-  /** Task sizes: rows or columns cut so that the threads finish together. */
-  private blocks(M: number, N: number, batch: number, slivers: number, NR: number, threads: number): [number, number] {
-    if (threads === 1 || batch >= threads * 4) return [M, N];
-    const { rows } = this.tiling;
-    const rowTiles = Math.ceil(M / rows);
-    const byRows = cut(rowTiles, threads, 4);
-    // Every task packs all of A's rows that it reads: columns are cut once a thread.
-    const byColumns = cut(slivers, threads, 1);
-    return byRows.span / rowTiles <= byColumns.span / slivers ? [byRows.size * rows, N] : [M, byColumns.size * NR];
-  }
-}
-
-/** Cuts `tiles` into at most `threads·most` tasks of equal size; `span` is what the busiest thread runs. */
-function cut(tiles: number, threads: number, most: number): { size: number; span: number } {
-  let best = { size: tiles, span: tiles };
-  for (let each = 1; each <= most; each++) {
-    const size = Math.ceil(tiles / (threads * each));
-    const span = Math.ceil(Math.ceil(tiles / size) / threads) * size;
-    if (span <= best.span) best = { size, span };
-  }
-  return best;
 }

@@ -4,12 +4,14 @@
  * business, code that of `kernel/wasm/`, threads that of `pool.ts`.
  */
 import { CompileError, DeviceError } from "../../errors.js";
-import { bytesOf, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
+import { bytesOf, type ConvolutionKernel, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import { isSerial } from "../../kernel/stages.js";
+import { renderConvolution } from "../../kernel/wasm/convolution.js";
 import { renderLoop } from "../../kernel/wasm/loop.js";
 import { type MatmulFeatures, matmulScratch, matmulTasks, renderMatmul } from "../../kernel/wasm/matmul.js";
 import { probeRelaxed } from "../../kernel/wasm/probe.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
+import { planConvolution } from "./convolution.js";
 import { type Collector, Heap, WasmBuffer } from "./heap.js";
 import { Pool, poolBytes, type Run, type WorkerHost } from "./pool.js";
 
@@ -59,9 +61,16 @@ class WasmExecutable implements Executable {
 
 /** Operations of an element, and for each operand what moving a number from memory is worth in operations. */
 function costOf(kernel: Kernel): number {
-  if (kernel.kind === "matmul") return 1;
+  if (kernel.kind !== "loop") return 1;
   if (isSerial(kernel)) return 0;
   return topological(kernel.stores.map((s) => s.value)).length + 8 * kernel.operands.length;
+}
+
+/** Bytes of an element of each operand. */
+function sizesOf(kernel: Kernel): number[] {
+  if (kernel.kind === "loop") return kernel.operands.map((o) => bytesOf[o.type]);
+  const size = bytesOf[kernel.type];
+  return kernel.kind === "matmul" ? [size, size, size, size] : [size, size, size, 4, size];
 }
 
 let relaxed: boolean | null = null;
@@ -121,18 +130,20 @@ export class WasmEngine implements Engine {
     let run: Run;
     let code: Uint8Array<ArrayBuffer>;
     try {
-      code = kernel.kind === "loop" ? renderLoop(kernel, this.features.shared) : renderMatmul(kernel, this.features);
+      code =
+        kernel.kind === "loop"
+          ? renderLoop(kernel, this.features.shared)
+          : kernel.kind === "matmul"
+            ? renderMatmul(kernel, this.features)
+            : renderConvolution(kernel, this.features);
       const instance = new WebAssembly.Instance(new WebAssembly.Module(code), { env: { memory: this.heap.memory } });
       run = instance.exports.run as Run;
     } catch (cause) {
       throw new CompileError(`wasm: kernel ${kernel.name} did not compile: ${String(cause)}`, { cause });
     }
     this.options.onCompile?.(kernel, performance.now() - start);
-    const sizes =
-      kernel.kind === "loop"
-        ? kernel.operands.map((o) => bytesOf[o.type])
-        : Array.from({ length: 4 }, () => bytesOf[kernel.type]);
     const matmul = kernel.kind === "matmul" ? kernel : null;
+    const sizes = sizesOf(kernel);
     return new WasmExecutable(kernel, run, this.compiled++, code, sizes, costOf(kernel), matmul);
   }
 
@@ -150,6 +161,11 @@ export class WasmEngine implements Engine {
       this.launchMatmul(e, e.matmul, buffers, offsets, params, count);
       return;
     }
+    const { kernel } = e;
+    if (kernel.kind === "convolution") {
+      this.launchConvolution(e, kernel, buffers, offsets, params, units);
+      return;
+    }
     const n = buffers.length;
     this.resolve(e, buffers, offsets, n + count);
     const { f64 } = this.heap;
@@ -160,7 +176,6 @@ export class WasmEngine implements Engine {
       e.run(ARGUMENTS_AT, 0, units, 0);
       return;
     }
-    const { kernel } = e;
     const grain = kernel.kind === "loop" && kernel.vector === "outer" && kernel.outer === 1 ? CHUNK_ELEMENTS : 1;
     const chunk = Math.ceil(units / Math.min(4 * threads, share) / grain) * grain;
     this.run(e, units, chunk, threads, 0, 0);
@@ -190,6 +205,28 @@ export class WasmEngine implements Engine {
     f64[at + count] = tasks.rows;
     f64[at + count + 1] = tasks.columns;
     this.run(e, tasks.units, Math.max(1, Math.floor(tasks.units / (8 * threads))), threads, scratch, step);
+  }
+
+  /** Buffers: X, W, Y, taps and, with a bias, bias. */
+  private launchConvolution(
+    e: WasmExecutable,
+    kernel: ConvolutionKernel,
+    buffers: readonly Buffer[],
+    offsets: readonly number[],
+    params: Float64Array,
+    count: number,
+  ): void {
+    const { heap } = this;
+    const { units, scratch, blocks } = planConvolution(kernel, params, count);
+    this.reserveScratch(scratch);
+    const memory = this.scratch as WasmBuffer;
+    heap.pin();
+    for (const b of [...buffers, memory]) heap.touch(b as WasmBuffer);
+    const address = (i: number): number =>
+      i < buffers.length ? heap.address(buffers[i] as WasmBuffer) + (offsets[i] as number) * (e.sizes[i] as number) : 0;
+    const addresses = [0, 1, 2, 4, 3].map(address);
+    heap.f64.set([...addresses, heap.address(memory), ...params, ...blocks], FIRST);
+    e.run(ARGUMENTS_AT, 0, units, 0);
   }
 
   /** Runs the units with the arguments that were written, on at most so many threads. */

@@ -54,7 +54,7 @@ export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
 }
 
 /** acc ← acc + x · y */
-function multiplyAdd(f: FunctionBuilder, shape: Shape, acc: number, x: number, y: number): void {
+export function multiplyAdd(f: FunctionBuilder, shape: Shape, acc: number, x: number, y: number): void {
   if (shape.relaxed) f.get(x).get(y).get(acc).op(`${shape.vector}.relaxed_madd`).set(acc);
   else f.get(acc).get(x).get(y).op(`${shape.vector}.mul`).op(`${shape.vector}.add`).set(acc);
 }
