@@ -18,11 +18,13 @@ function polynomial(x: Expr, coefficients: readonly number[]): Expr {
 const inF64 = (f: (...args: Expr[]) => Expr, ...args: Expr[]): Expr =>
   args[0]?.type === "f32" ? cast(f(...args.map((a) => cast(a, "f64"))), "f32") : f(...args);
 
-/** 2ⁿ for a whole n (as float) within the normal exponents. */
+/**
+ * 2ⁿ for a whole n (as float) within the normal exponents. Added to 1.5·2^(digits − 1), n + bias stands in the lowest bits of
+ * the sum, from where a shift makes it the exponent; everything above is shifted out. A conversion would have to saturate.
+ */
 function exp2i(n: Expr): Expr {
-  if (n.type === "f32") return bitcast(k.shl(k.add(cast(n, "i32"), 127), 23), "f32");
-  // By way of i32, which vector units convert to.
-  return bitcast(k.shl(k.add(cast(cast(n, "i32"), "i64"), 1023), 52), "f64");
+  if (n.type === "f32") return bitcast(k.shl(bitcast(k.add(n, 12582912 + 127), "i32"), 23), "f32");
+  return bitcast(k.shl(bitcast(k.add(n, 6755399441055744 + 1023), "i64"), 52), "f64");
 }
 
 /** x·2ⁿ in two exact steps, so that results reach the denormals and infinity. */
