@@ -1,9 +1,9 @@
 /** The native CPU engine: kernels as C, compiled by the system's compiler, called through koffi on a small thread pool. */
 import * as os from "node:os";
 import { CompileError, DeviceError } from "../../errors.js";
-import { renderLoop } from "../../kernel/c/loop.js";
+import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { matmulArguments, renderMatmul, sliverColumns, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
-import { bytesOf, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
+import { bytesOf, type Kernel, type LoopKernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import { Compiler, detectProcessor } from "./compiler.js";
 import { loadKoffi, type NativeLibrary } from "./koffi.js";
@@ -17,6 +17,15 @@ export interface NativeExecutable extends Executable {
   /** What one element of the index space costs, roughly in scalar operations. */
   readonly cost: number;
   readonly matmul: MatmulKernel | null;
+  readonly loop: LoopKernel | null;
+  /** The same kernel on other schedules, compiled when a launch first wants them; null where it has no such schedule. */
+  readonly stream: Variant | null;
+  readonly split: Variant | null;
+  /** Bytes stored for each element of the index space. */
+  readonly storedBytes: number;
+}
+interface Variant {
+  id: number | null;
 }
 
 function loadRuntime(compiler: Compiler): NativeLibrary {
@@ -42,6 +51,15 @@ export type CompileListener = (kernel: Kernel, milliseconds: number, source: str
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
 const argumentCount = 4096;
+/** Few rows as long as this are folded in parts of the second length. */
+const longRow = 1 << 18;
+const rowPart = 1 << 16;
+const fewRows = 32;
+/** Columns as long as this are folded in parts: for the threads, and because a float sum in one run would lose digits. */
+const longColumn = 1024;
+const leastColumnPart = 256;
+/** At most so much is spent on the partial folds. */
+const partialBytes = 64 << 20;
 const blockMArgument = matmulArguments.indexOf("block_m");
 const blockNArgument = matmulArguments.indexOf("block_n");
 
@@ -58,6 +76,8 @@ export class NativeEngine implements Engine {
   private readonly run: (args: number, id: number, units: number, chunk: number, threads: number) => void;
   private readonly tiling: Tiling;
   private scratch: NativeBuffer | null = null;
+  private partials: NativeBuffer | null = null;
+  private readonly streamBytes: number;
 
   private constructor(
     private readonly compiler: Compiler,
@@ -79,6 +99,8 @@ export class NativeEngine implements Engine {
     this.args = new Float64Array(block);
     this.argsAddress = addressOf(block);
     this.tiling = tilingFor(compiler.processor.vector);
+    // A result of a quarter of the cache, with its operands, pushes out most of it.
+    this.streamBytes = compiler.processor.cache / 4;
   }
 
   /** Null where there is no compiler; a CompileError where there is one that does not work. */
@@ -103,6 +125,27 @@ export class NativeEngine implements Engine {
   compile(kernel: Kernel): NativeExecutable {
     const started = performance.now();
     const source = kernel.kind === "loop" ? renderLoop(kernel) : renderMatmul(kernel, this.tiling);
+    const id = this.build(kernel, source);
+    this.onCompile?.(kernel, performance.now() - started, source);
+    const loop = kernel.kind === "loop" ? kernel : null;
+    const itemBytes =
+      kernel.kind === "loop"
+        ? kernel.operands.map((o) => bytesOf[o.type])
+        : Array.from({ length: 4 }, () => bytesOf[kernel.type]);
+    return {
+      kernel,
+      id,
+      itemBytes,
+      cost: costOf(kernel),
+      matmul: kernel.kind === "matmul" ? kernel : null,
+      loop,
+      stream: loop !== null && streams(loop) ? { id: null } : null,
+      split: loop !== null && splits(loop) ? { id: null } : null,
+      storedBytes: loop === null ? 0 : loop.stores.reduce((sum, s) => sum + (itemBytes[s.operand] as number), 0),
+    };
+  }
+
+  private build(kernel: Kernel, source: string): number {
     // Contraction would change the digits of element-wise results between engines; products want fused multiply-add.
     // They come unrolled already: -O3 would only take longer.
     const extra = kernel.kind === "loop" ? ["-ffp-contract=off"] : ["-ffp-contract=fast", "-O2"];
@@ -113,12 +156,17 @@ export class NativeEngine implements Engine {
       id = this.load(file);
     }
     if (id < 0) throw new CompileError(`compile: ${file} does not load: ${this.error()}`);
-    this.onCompile?.(kernel, performance.now() - started, source);
-    const itemBytes =
-      kernel.kind === "loop"
-        ? kernel.operands.map((o) => bytesOf[o.type])
-        : Array.from({ length: 4 }, () => bytesOf[kernel.type]);
-    return { kernel, id, itemBytes, cost: costOf(kernel), matmul: kernel.kind === "matmul" ? kernel : null };
+    return id;
+  }
+
+  private variant(kernel: LoopKernel, variant: Variant, schedule: Schedule): number {
+    if (variant.id === null) {
+      const started = performance.now();
+      const source = renderLoop(kernel, schedule);
+      variant.id = this.build(kernel, source);
+      this.onCompile?.(kernel, performance.now() - started, source);
+    }
+    return variant.id;
   }
 
   launch(
@@ -142,10 +190,50 @@ export class NativeEngine implements Engine {
       args[i] = (buffers[i] as NativeBuffer).address + (offsets[i] as number) * (e.itemBytes[i] as number);
     }
     for (let i = 0; i < count; i++) args[n + i] = params[i] as number;
-    const share = (work * e.cost) / threadWork;
+    if (e.split !== null && this.launchSplit(e, e.split, n + count, params, work)) return;
+    let id = e.id;
+    if (e.stream !== null && work * e.storedBytes >= this.streamBytes && !inPlace(e, buffers)) {
+      id = this.variant(e.loop as LoopKernel, e.stream, "stream");
+    }
+    this.runUnits(id, units, work * e.cost);
+  }
+
+  private runUnits(id: number, units: number, cost: number): void {
+    const share = cost / threadWork;
     const threads = share < 2 ? 1 : this.threads;
     const chunk = threads === 1 ? units : Math.max(1, Math.ceil(units / Math.min(threads * 4, share)));
-    this.run(this.argsAddress, e.id, units, chunk, threads);
+    this.run(this.argsAddress, id, units, chunk, threads);
+  }
+
+  /** Runs a fold in parts if its sizes are such; false if they are not. Threads play no role in the choice. */
+  private launchSplit(e: NativeExecutable, split: Variant, count: number, params: Float64Array, work: number): boolean {
+    const kernel = e.loop as LoopKernel;
+    const { outer } = kernel;
+    const folded = params[outer] as number;
+    const outputs = work / folded;
+    const down = kernel.vector === "outer";
+    if (down ? folded < longColumn : folded < longRow || outputs >= fewRows) return false;
+    const length = down ? Math.max(leastColumnPart, Math.ceil(Math.sqrt(folded))) : rowPart;
+    const parts = Math.ceil(folded / length);
+    const bytes = splitScratch(kernel, parts, outputs);
+    if (bytes > partialBytes) return false;
+    const id = this.variant(kernel, split, "split");
+    if (this.partials === null || this.partials.bytes < bytes) this.partials = this.memory.alloc(bytes);
+    const { args } = this;
+    args[count] = this.partials.address;
+    args[count + 2] = parts;
+    args[count + 3] = length;
+    args[count + 4] = outputs;
+    const units = (down ? outputs / (params[outer - 1] as number) : outputs) * parts;
+    const phases = splitPhases(kernel);
+    const elements = kernel.stores.some((s) => s.per === "element");
+    for (let phase = 0; phase < phases; phase++) {
+      args[count + 1] = phase;
+      if (phase % 2 === 1) this.runUnits(id, outputs, outputs * parts * 8);
+      else if (phase < phases - 1 || elements) this.runUnits(id, units, work * e.cost);
+      else this.runUnits(id, units, outputs * e.cost);
+    }
+    return true;
   }
 
   private launchMatmul(
@@ -197,6 +285,15 @@ export class NativeEngine implements Engine {
     const byColumns = cut(slivers, threads, 1);
     return byRows.span / rowTiles <= byColumns.span / slivers ? [byRows.size * rows, N] : [M, byColumns.size * NR];
   }
+}
+
+/** Whether a result lies where an operand does: then its cache lines are there already. */
+function inPlace(e: NativeExecutable, buffers: readonly Buffer[]): boolean {
+  const { stores } = e.loop as LoopKernel;
+  return stores.some((s) => {
+    const { address } = buffers[s.operand] as NativeBuffer;
+    return buffers.some((b, i) => i !== s.operand && (b as NativeBuffer).address === address);
+  });
 }
 
 /** Cuts `tiles` into at most `threads·most` tasks of equal size; `span` is what the busiest thread runs. */
