@@ -45,15 +45,20 @@ export const splitScratch = (kernel: LoopKernel, parts: number, outputs: number)
   stagesOf(kernel).reductions.flat().length * (parts + 1) * outputs * 8;
 export const splitPhases = (kernel: LoopKernel): number => 2 * stagesOf(kernel).reductions.length + 1;
 
-/** Maps whose results all lie in order. */
-export const streams = (kernel: LoopKernel): boolean =>
-  kernel.inner === 0 &&
-  !isSerial(kernel) &&
-  stagesOf(kernel).scan === null &&
-  kernel.stores.every((s) => kernel.operands[s.operand]?.step === "unit") &&
-  !topological(kernel.stores.map((s) => s.value)).some(
-    (e) => e.op === "gather" || (e.op === "load" && kernel.stores.some((s) => s.operand === e.slot)),
+/**
+ * Maps whose results all lie in order and are not read. (What a fold along rows stores is soon read again, most often by its
+ * gradient: streaming it was slower.)
+ */
+export function streams(kernel: LoopKernel): boolean {
+  if (kernel.inner > 0 || isSerial(kernel)) return false;
+  const written = new Set(kernel.stores.map((s) => s.operand));
+  return (
+    kernel.stores.every((s) => kernel.operands[s.operand]?.step === "unit") &&
+    !topological(kernel.stores.map((s) => s.value)).some(
+      (e) => (e.op === "load" || e.op === "gather") && written.has(e.slot),
+    )
   );
+}
 
 export function renderLoop(kernel: LoopKernel, schedule: Schedule = "plain"): string {
   return new LoopRenderer(kernel, schedule).render();
@@ -175,8 +180,7 @@ class LoopRenderer {
       this.line("const long from = begin, to = end;");
     }
     if (inner > 0) this.renderColumnFolds(last);
-    else if (this.schedule === "stream") this.renderStream(last);
-    else this.elementLoop(last, "from", "to");
+    else this.elements(last, "from", "to");
     if (outer > 1) this.close();
   }
 
@@ -191,20 +195,25 @@ class LoopRenderer {
     );
   }
 
-  /** Elements `from` to `to` by way of a block in the cache, from which they are streamed out. */
-  private renderStream(last: number): void {
-    this.open(`for (long block = from; block < to; block += ${streamBlock})`);
-    this.line(`const long stop = to - block < ${streamBlock} ? to : block + ${streamBlock};`);
-    const stored = [...new Set(this.kernel.stores.map((s) => s.operand))];
+  /** The element stores from `from` to `to`; a streamed result by way of a block in the cache. */
+  private elements(last: number, from: string, to: string): void {
+    if (this.schedule !== "stream") {
+      this.elementLoop(last, from, to);
+      return;
+    }
+    this.open(`for (long block = ${from}; block < ${to}; block += ${streamBlock})`);
+    this.line(`const long stop = ${to} - block < ${streamBlock} ? ${to} : block + ${streamBlock};`);
+    const stored = new Set(this.kernel.stores.map((s) => s.operand));
     for (const o of stored) {
       const type = cStorage[this.kernel.operands[o]?.type ?? "float32"];
       this.line(`${type} block${o}[${streamBlock}] __attribute__((aligned(64)));`);
       this.staged.set(o, `block${o}[${this.vectorVariable(last)} - block]`);
     }
     this.elementLoop(last, "block", "stop");
-    for (const o of stored)
+    for (const o of stored) {
       this.line(`stream(${this.cursor}${o} + block, block${o}, (stop - block) * sizeof *block${o});`);
-    this.staged.clear();
+      this.staged.delete(o);
+    }
     this.close();
   }
 
@@ -252,10 +261,7 @@ class LoopRenderer {
     this.cursor = "w";
     const variable = this.vectorVariable(last);
     for (const o of tiled) this.staged.set(o, `tile${o}[g][${variable} - left]`);
-    if (this.schedule === "stream") {
-      this.line("const long from = left, to = right;");
-      this.renderStream(last);
-    } else this.elementLoop(last, "left", "right");
+    this.elements(last, "left", "right");
     this.staged.clear();
     this.cursor = "q";
     for (let i = 0; i < 4; i++) this.close();
@@ -333,9 +339,9 @@ class LoopRenderer {
     }
     this.storeRow();
     const elements = stores.filter((s) => s.per === "element");
-    if (elements.length > 0) {
-      const scan = this.stages.scan;
-      if (scan !== null) this.line(`${cType[scan.type]} running = ${identity(scan)};`);
+    const { scan } = this.stages;
+    if (scan !== null) {
+      this.line(`${cType[scan.type]} running = ${identity(scan)};`);
       this.nest(before, () =>
         this.vectorLoop(
           last,
@@ -343,16 +349,14 @@ class LoopRenderer {
           `n${last}`,
           elements.map((s) => [s.value, s.at]),
           (body) => {
-            if (scan !== null) {
-              const v = this.value(scan.args[0] as Expr, body);
-              body.push(`running = ${combine(scan, "running", v)};`);
-              this.folds.set(scan, "running");
-            }
+            const v = this.value(scan.args[0] as Expr, body);
+            body.push(`running = ${combine(scan, "running", v)};`);
+            this.folds.set(scan, "running");
             this.store("element", body);
           },
         ),
       );
-    }
+    } else if (elements.length > 0) this.nest(before, () => this.elementLoop(last, "0", `n${last}`));
     this.close();
     for (const name of this.kept.values()) this.line(`if (${name} != ${name}_near) free(${name});`);
   }
