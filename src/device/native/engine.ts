@@ -2,9 +2,9 @@
 import * as os from "node:os";
 import { CompileError, DeviceError } from "../../errors.js";
 import { renderConvolution } from "../../kernel/c/convolution.js";
-import { renderLoop } from "../../kernel/c/loop.js";
+import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
-import { bytesOf, type Kernel, topological } from "../../kernel/ir.js";
+import { bytesOf, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
 import { Compiler, detectProcessor } from "./compiler.js";
@@ -22,6 +22,15 @@ export interface NativeExecutable extends Executable {
   readonly itemBytes: readonly number[];
   /** What one element of the index space costs, roughly in scalar operations. */
   readonly cost: number;
+  readonly loop: LoopKernel | null;
+  /** The same kernel on other schedules, compiled when a launch first wants them; null where it has no such schedule. */
+  readonly stream: Variant | null;
+  readonly split: Variant | null;
+  /** Bytes stored for each element of the index space. */
+  readonly storedBytes: number;
+}
+interface Variant {
+  id: number | null;
 }
 
 function loadRuntime(compiler: Compiler): NativeLibrary {
@@ -47,6 +56,15 @@ export type CompileListener = (kernel: Kernel, milliseconds: number, source: str
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
 const argumentCount = 4096;
+/** Few rows as long as this are folded in parts of the second length. */
+const longRow = 1 << 18;
+const rowPart = 1 << 16;
+const fewRows = 32;
+/** Columns as long as this are folded in parts: for the threads, and because a float sum in one run would lose digits. */
+const longColumn = 1024;
+const leastColumnPart = 256;
+/** At most so much is spent on the partial folds. */
+const partialBytes = 64 << 20;
 
 export class NativeEngine implements Engine {
   readonly name = "native";
@@ -64,6 +82,8 @@ export class NativeEngine implements Engine {
   private readonly tiling: Tiling;
   private readonly launcher: Launcher;
   private scratch: NativeBuffer | null = null;
+  private partials: NativeBuffer | null = null;
+  private readonly streamBytes: number;
 
   private constructor(
     private readonly compiler: Compiler,
@@ -97,6 +117,8 @@ export class NativeEngine implements Engine {
       },
       run: (id, units, chunk, threads) => this.run(this.argsAddress, id, units, chunk, threads),
     };
+    // A result of a quarter of the cache, with its operands, pushes out most of it.
+    this.streamBytes = compiler.processor.cache / 4;
   }
 
   /** Null where there is no compiler; a CompileError where there is one that does not work. */
@@ -126,6 +148,23 @@ export class NativeEngine implements Engine {
         : kernel.kind === "matmul"
           ? renderMatmul(kernel, this.tiling)
           : renderConvolution(kernel, this.tiling.vector);
+    const id = this.build(kernel, source);
+    this.onCompile?.(kernel, performance.now() - started, source);
+    const loop = kernel.kind === "loop" ? kernel : null;
+    const itemBytes = kernel.kind === "loop" ? kernel.operands.map((o) => bytesOf[o.type]) : [];
+    return {
+      kernel,
+      id,
+      itemBytes,
+      cost: costOf(kernel),
+      loop,
+      stream: loop !== null && streams(loop) ? { id: null } : null,
+      split: loop !== null && splits(loop) ? { id: null } : null,
+      storedBytes: loop === null ? 0 : loop.stores.reduce((sum, s) => sum + (itemBytes[s.operand] as number), 0),
+    };
+  }
+
+  private build(kernel: Kernel, source: string): number {
     // Contraction would change the digits of element-wise results between engines; products want fused multiply-add.
     // They come unrolled already: -O3 would only take longer.
     const extra = kernel.kind === "loop" ? ["-ffp-contract=off"] : ["-ffp-contract=fast", "-O2"];
@@ -136,9 +175,17 @@ export class NativeEngine implements Engine {
       id = this.load(file);
     }
     if (id < 0) throw new CompileError(`compile: ${file} does not load: ${this.error()}`);
-    this.onCompile?.(kernel, performance.now() - started, source);
-    const itemBytes = kernel.kind === "loop" ? kernel.operands.map((o) => bytesOf[o.type]) : [];
-    return { kernel, id, itemBytes, cost: costOf(kernel) };
+    return id;
+  }
+
+  private variant(kernel: LoopKernel, variant: Variant, schedule: Schedule): number {
+    if (variant.id === null) {
+      const started = performance.now();
+      const source = renderLoop(kernel, schedule);
+      variant.id = this.build(kernel, source);
+      this.onCompile?.(kernel, performance.now() - started, source);
+    }
+    return variant.id;
   }
 
   launch(
@@ -167,8 +214,51 @@ export class NativeEngine implements Engine {
       args[i] = (buffers[i] as NativeBuffer).address + (offsets[i] as number) * (e.itemBytes[i] as number);
     }
     for (let i = 0; i < count; i++) args[n + i] = params[i] as number;
-    const { threads, chunk } = this.division(e, units, work);
-    this.run(this.argsAddress, e.id, units, chunk, threads);
+    if (e.split !== null && inParts(e, params, work)) {
+      this.launchSplit(e, e.split, n + count, params, work);
+      return;
+    }
+    let id = e.id;
+    if (this.large(e, work) && !inPlace(e, buffers)) {
+      id = this.variant(e.loop as LoopKernel, e.stream as Variant, "stream");
+    }
+    this.runUnits(id, units, work * e.cost);
+  }
+
+  private runUnits(id: number, units: number, cost: number): void {
+    const { threads, chunk } = this.division(units, cost);
+    this.run(this.argsAddress, id, units, chunk, threads);
+  }
+
+  /** Whether a result is so large that it should not pass through the cache. */
+  private large(e: NativeExecutable, work: number): boolean {
+    return e.stream !== null && work * e.storedBytes >= this.streamBytes;
+  }
+
+  private launchSplit(e: NativeExecutable, split: Variant, count: number, params: Float64Array, work: number): void {
+    const kernel = e.loop as LoopKernel;
+    const { outer } = kernel;
+    const folded = params[outer] as number;
+    const outputs = work / folded;
+    const down = kernel.vector === "outer";
+    const { length, parts } = partsOf(down, folded);
+    const bytes = splitScratch(kernel, parts, outputs);
+    const id = this.variant(kernel, split, "split");
+    if (this.partials === null || this.partials.bytes < bytes) this.partials = this.memory.alloc(bytes);
+    const { args } = this;
+    args[count] = this.partials.address;
+    args[count + 2] = parts;
+    args[count + 3] = length;
+    args[count + 4] = outputs;
+    const units = (down ? outputs / (params[outer - 1] as number) : outputs) * parts;
+    const phases = splitPhases(kernel);
+    const elements = kernel.stores.some((s) => s.per === "element");
+    for (let phase = 0; phase < phases; phase++) {
+      args[count + 1] = phase;
+      if (phase % 2 === 1) this.runUnits(id, outputs, outputs * parts * 8);
+      else if (phase < phases - 1 || elements) this.runUnits(id, units, work * e.cost);
+      else this.runUnits(id, units, outputs * e.cost);
+    }
   }
 
   prepare(launches: readonly PreparedLaunch[]): Program {
@@ -178,14 +268,40 @@ export class NativeEngine implements Engine {
         this.launch(e, buffers, offsets, params, params.length, units, work),
       replay: this.replay,
       threads: () => this.threads,
-      division: (e, units, work) => this.division(e, units, work),
+      division: (units, cost) => this.division(units, cost),
+      plain: (e, params, work) => !(e.split !== null && inParts(e, params, work)) && !this.large(e, work),
     });
   }
 
-  /** How many threads pay for a loop, and how many units each takes at a time. */
-  private division(e: NativeExecutable, units: number, work: number): { threads: number; chunk: number } {
-    const share = (work * e.cost) / threadWork;
+  /** How many threads pay for work of such a cost, and how many units each takes at a time. */
+  private division(units: number, cost: number): { threads: number; chunk: number } {
+    const share = cost / threadWork;
     const threads = share < 2 ? 1 : this.threads;
     return { threads, chunk: threads === 1 ? units : Math.max(1, Math.ceil(units / Math.min(threads * 4, share))) };
   }
+}
+
+/** How a long fold is cut. */
+function partsOf(down: boolean, folded: number): { length: number; parts: number } {
+  const length = down ? Math.max(leastColumnPart, Math.ceil(Math.sqrt(folded))) : rowPart;
+  return { length, parts: Math.ceil(folded / length) };
+}
+
+/** Whether a fold runs in parts: its sizes decide, threads play no role. */
+function inParts(e: NativeExecutable, params: Float64Array, work: number): boolean {
+  const kernel = e.loop as LoopKernel;
+  const folded = params[kernel.outer] as number;
+  const outputs = work / folded;
+  const down = kernel.vector === "outer";
+  if (down ? folded < longColumn : folded < longRow || outputs >= fewRows) return false;
+  return splitScratch(kernel, partsOf(down, folded).parts, outputs) <= partialBytes;
+}
+
+/** Whether a result lies where an operand does: then its cache lines are there already. */
+function inPlace(e: NativeExecutable, buffers: readonly Buffer[]): boolean {
+  const { stores } = e.loop as LoopKernel;
+  return stores.some((s) => {
+    const { address } = buffers[s.operand] as NativeBuffer;
+    return buffers.some((b, i) => i !== s.operand && (b as NativeBuffer).address === address);
+  });
 }

@@ -16,7 +16,9 @@ export interface ProgramHost {
   ): void;
   replay(table: number, from: number, to: number): void;
   threads(): number;
-  division(executable: NativeExecutable, units: number, work: number): { threads: number; chunk: number };
+  division(units: number, cost: number): { threads: number; chunk: number };
+  /** Whether a loop is one run of its kernel. */
+  plain(executable: NativeExecutable, params: Float64Array, work: number): boolean;
 }
 
 /** Numbers of a launch in the table: address of its arguments, kernel, units, chunk, threads. */
@@ -26,7 +28,7 @@ export class NativeProgram implements Program {
   private readonly table: Float64Array;
   private readonly tableAddress: number;
   private readonly args: Float64Array;
-  /** Where each launch's arguments begin; −1 for those the engine launches itself (matrix products pack first). */
+  /** Where each launch's arguments begin; −1 for those the engine launches itself (products, which pack first; folds in parts). */
   private readonly start: number[] = [];
   private readonly buffers: Buffer[][];
   private readonly offsets: number[][];
@@ -37,8 +39,8 @@ export class NativeProgram implements Program {
     private readonly host: ProgramHost,
   ) {
     let size = 0;
-    for (const { executable, buffers, params } of launches) {
-      const plain = executable.kernel.kind === "loop";
+    for (const { executable, buffers, params, work } of launches) {
+      const plain = executable.kernel.kind === "loop" && host.plain(executable as NativeExecutable, params, work);
       this.start.push(plain ? size : -1);
       if (plain) size += Math.ceil((buffers.length + params.length) / 8) * 8;
     }
@@ -97,7 +99,7 @@ export class NativeProgram implements Program {
   private divide(): void {
     this.launches.forEach(({ executable, units, work }, i) => {
       if ((this.start[i] as number) < 0) return;
-      const { threads, chunk } = this.host.division(executable as NativeExecutable, units, work);
+      const { threads, chunk } = this.host.division(units, work * (executable as NativeExecutable).cost);
       this.table.set([units, chunk, threads], i * entry + 2);
     });
     this.dividedFor = this.host.threads();

@@ -231,13 +231,7 @@ function tileKernel(module: ModuleBuilder, shape: Shape, rows: number): Function
         .memory(splat, r * size)
         .set(x);
       sum.forEach((acc, v) => {
-        multiplyAdd(
-          f,
-          shape,
-          acc,
-          () => f.get(x),
-          () => f.get(row[v] as number),
-        );
+        multiplyAdd(f, shape, acc, x, row[v] as number);
       });
     });
     k.set(A, k.add(A, k.c(rows * size)));
@@ -421,13 +415,7 @@ function rowKernel(module: ModuleBuilder, shape: Shape, rows: number): FunctionB
           .memory(splat)
           .set(x);
         sum.forEach((acc, v) => {
-          multiplyAdd(
-            f,
-            shape,
-            acc,
-            () => f.get(x),
-            () => f.get(row[v] as number),
-          );
+          multiplyAdd(f, shape, acc, x, row[v] as number);
         });
         k.set(pointers[r] as number, k.add(pointers[r] as number, k.c(size)));
       });
