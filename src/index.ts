@@ -15,4 +15,5 @@ export { cpuEngineName, Device, type DeviceType, getNumThreads, setCpuEngine, se
 export * from "./errors.js";
 export * as nn from "./nn/index.js";
 export * as optim from "./optim/index.js";
+export * as profiler from "./profiler/index.js";
 export * from "./tensor/index.js";
