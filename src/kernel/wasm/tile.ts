@@ -54,9 +54,17 @@ export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
 }
 
 /** acc ← acc + x · y */
-export function multiplyAdd(f: FunctionBuilder, shape: Shape, acc: number, x: number, y: number): void {
-  if (shape.relaxed) f.get(x).get(y).get(acc).op(`${shape.vector}.relaxed_madd`).set(acc);
-  else f.get(acc).get(x).get(y).op(`${shape.vector}.mul`).op(`${shape.vector}.add`).set(acc);
+export function multiplyAdd(f: FunctionBuilder, shape: Shape, acc: number, x: () => void, y: () => void): void {
+  if (shape.relaxed) {
+    x();
+    y();
+    f.get(acc).op(`${shape.vector}.relaxed_madd`).set(acc);
+  } else {
+    f.get(acc);
+    x();
+    y();
+    f.op(`${shape.vector}.mul`).op(`${shape.vector}.add`).set(acc);
+  }
 }
 
 /** for (i = 0; i < n; i++) */
@@ -104,7 +112,15 @@ export function microKernel(module: ModuleBuilder, shape: Shape, rows: number): 
       );
       sums.forEach((sum, r) => {
         f.get(pointers[r]).memory(splat).set(x);
-        sum.forEach((acc, v) => multiplyAdd(f, shape, acc, x, row[v]));
+        sum.forEach((acc, v) =>
+          multiplyAdd(
+            f,
+            shape,
+            acc,
+            () => f.get(x),
+            () => f.get(row[v]),
+          ),
+        );
         f.get(pointers[r]).get(A_STEP).op("i32.add").set(pointers[r]);
       });
       f.get(B).get(B_STEP).op("i32.add").set(B);
