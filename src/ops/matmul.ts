@@ -215,7 +215,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
       if (rows === 1 && !isGradEnabled() && g.contiguous_) {
         const v = needs[1] ? node.input(0) : null;
         return [
-          needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
+          needs[0] ? oneRowBack(g, node.input(1), shape) : null,
           v === null ? null : outerGradient(g, v.contiguous_ ? v : v.contiguous(), weight.shape),
           needs[2] ? reshape(g, [outputs]) : null,
         ];
@@ -238,6 +238,18 @@ function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inp
   else dotBias.callFlat([x, weight, bias], [out], ["column", "full", "row", "row"], outputs, inputs, x.dtype);
   return out;
 }
+
+/** The gradient of one row's input: Wᵀ·g, down the columns of the weight. */
+function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
+  const [outputs, inputs] = weight.shape as [number, number];
+  if (!weight.contiguous_ || !isFloating(g.dtype) || g.dtype !== weight.dtype || inputs === 0 || outputs === 0) {
+    return reshape(matmul(g, weight), shape);
+  }
+  const out = emptyTensor(shape, g.dtype, g.device);
+  dot.callViews([g, weight], out, [inputs], [outputs], [[0, 1], [1, inputs], oneColumn], g.dtype);
+  return out;
+}
+const oneColumn: Shape = [1, 0];
 
 function manyRows(
   x: Tensor,

@@ -56,6 +56,7 @@ export type CompileListener = (kernel: Kernel, milliseconds: number, source: str
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
 const argumentCount = 4096;
+const jobNumbers = 8;
 /** Few rows as long as this are folded in parts of the second length. */
 const longRow = 1 << 18;
 const rowPart = 1 << 16;
@@ -73,10 +74,11 @@ export class NativeEngine implements Engine {
 
   private readonly memory: NativeMemory;
   private readonly args: Float64Array;
-  private readonly argsAddress: number;
   private readonly load: (path: string) => number;
   private readonly error: () => string;
-  private readonly run: (args: number, id: number, units: number, chunk: number, threads: number) => void;
+  /** What a launch is, beside its arguments: kernel, units, chunk, threads. A call without arguments costs a fifth. */
+  private readonly job: Float64Array;
+  private readonly go: () => void;
   private readonly replay: (table: number, from: number, to: number) => void;
   private readonly addressOf: (memory: ArrayBuffer) => number;
   private readonly tiling: Tiling;
@@ -92,9 +94,7 @@ export class NativeEngine implements Engine {
     const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
     this.error = library.func("const char* cresset_error()") as () => string;
-    this.run = library.func(
-      "void cresset_launch(double args, int id, double units, double chunk, int threads)",
-    ) as NativeEngine["run"];
+    this.go = library.func("void cresset_go()") as () => void;
     this.replay = library.func("void cresset_replay(double table, int from, int to)") as NativeEngine["replay"];
     const addressOf = library.func("double cresset_address(void* memory)") as (memory: ArrayBuffer) => number;
     this.addressOf = addressOf;
@@ -103,9 +103,10 @@ export class NativeEngine implements Engine {
       bytes: number,
     ) => void;
     this.memory = new NativeMemory(addressOf, advise);
-    const block = new ArrayBuffer(argumentCount * 8);
-    this.args = new Float64Array(block);
-    this.argsAddress = addressOf(block);
+    const block = new ArrayBuffer((jobNumbers + argumentCount) * 8);
+    this.job = new Float64Array(block, 0, jobNumbers);
+    this.args = new Float64Array(block, jobNumbers * 8);
+    (library.func("void cresset_listen(double address)") as (address: number) => void)(addressOf(block));
     this.tiling = tilingFor(compiler.processor.vector);
     this.launcher = {
       args: this.args,
@@ -115,7 +116,7 @@ export class NativeEngine implements Engine {
         if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes);
         return this.scratch.address;
       },
-      run: (id, units, chunk, threads) => this.run(this.argsAddress, id, units, chunk, threads),
+      run: (id, units, chunk, threads) => this.run(id, units, chunk, threads),
     };
     // A result of a quarter of the cache, with its operands, pushes out most of it.
     this.streamBytes = compiler.processor.cache / 4;
@@ -225,9 +226,18 @@ export class NativeEngine implements Engine {
     this.runUnits(id, units, work * e.cost);
   }
 
+  private run(id: number, units: number, chunk: number, threads: number): void {
+    const { job } = this;
+    job[0] = id;
+    job[1] = units;
+    job[2] = chunk;
+    job[3] = threads;
+    this.go();
+  }
+
   private runUnits(id: number, units: number, cost: number): void {
     const { threads, chunk } = this.division(units, cost);
-    this.run(this.argsAddress, id, units, chunk, threads);
+    this.run(id, units, chunk, threads);
   }
 
   /** Whether a result is so large that it should not pass through the cache. */

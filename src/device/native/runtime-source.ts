@@ -181,6 +181,15 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
   pthread_mutex_unlock(&busy);
 }
 
+/* A job that lies in memory: kernel, units, chunk, threads, and from the ninth number on the arguments. Each JavaScript thread
+   has its own. */
+static __thread const double* listened;
+void cresset_listen(double address) { listened = (const double*)(uintptr_t)address; }
+void cresset_go(void) {
+  const double* j = listened;
+  cresset_launch((double)(uintptr_t)(j + 8), (int)j[0], j[1], j[2], (int)j[3]);
+}
+
 /* Launches in a row, five numbers each: the arguments of cresset_launch. */
 void cresset_replay(double table, int from, int to) {
   const double* t = (const double*)(uintptr_t)table + 5l * from;

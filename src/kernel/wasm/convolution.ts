@@ -231,7 +231,13 @@ function tileKernel(module: ModuleBuilder, shape: Shape, rows: number): Function
         .memory(splat, r * size)
         .set(x);
       sum.forEach((acc, v) => {
-        multiplyAdd(f, shape, acc, x, row[v] as number);
+        multiplyAdd(
+          f,
+          shape,
+          acc,
+          () => f.get(x),
+          () => f.get(row[v] as number),
+        );
       });
     });
     k.set(A, k.add(A, k.c(rows * size)));
@@ -415,7 +421,13 @@ function rowKernel(module: ModuleBuilder, shape: Shape, rows: number): FunctionB
           .memory(splat)
           .set(x);
         sum.forEach((acc, v) => {
-          multiplyAdd(f, shape, acc, x, row[v] as number);
+          multiplyAdd(
+            f,
+            shape,
+            acc,
+            () => f.get(x),
+            () => f.get(row[v] as number),
+          );
         });
         k.set(pointers[r] as number, k.add(pointers[r] as number, k.c(size)));
       });
