@@ -57,4 +57,6 @@ export interface Engine {
     work: number,
   ): void;
   threads: number;
+  /** Whether kernels take denormal numbers for zero; gives false, and changes nothing, where the engine has no such mode. */
+  setFlushDenormal(on: boolean): boolean;
 }

@@ -40,10 +40,10 @@ function loadRuntime(compiler: Compiler): NativeLibrary {
   }
 }
 
-/** Operations of an element, and for each operand what moving a number from memory is worth in operations. */
+/** Pairs of operations of an element, and for each operand what moving a number from memory is worth in operations. */
 function costOf(kernel: Kernel): number {
   if (kernel.kind === "matmul") return 1;
-  return topological(kernel.stores.map((s) => s.value)).length + 8 * kernel.operands.length;
+  return topological(kernel.stores.map((s) => s.value)).length / 2 + 8 * kernel.operands.length;
 }
 
 export type CompileListener = (kernel: Kernel, milliseconds: number, source: string) => void;
@@ -73,6 +73,7 @@ export class NativeEngine implements Engine {
   private readonly argsAddress: number;
   private readonly load: (path: string) => number;
   private readonly error: () => string;
+  private readonly flush: (on: number) => number;
   private readonly run: (args: number, id: number, units: number, chunk: number, threads: number) => void;
   private readonly tiling: Tiling;
   private scratch: NativeBuffer | null = null;
@@ -89,6 +90,7 @@ export class NativeEngine implements Engine {
     this.run = library.func(
       "void cresset_launch(double args, int id, double units, double chunk, int threads)",
     ) as NativeEngine["run"];
+    this.flush = library.func("int cresset_flush(int on)") as (on: number) => number;
     const addressOf = library.func("double cresset_address(void* memory)") as (memory: ArrayBuffer) => number;
     const advise = library.func("void cresset_advise(double address, double bytes)") as (
       address: number,
@@ -115,6 +117,10 @@ export class NativeEngine implements Engine {
 
   free(buffer: Buffer): void {
     this.memory.release(buffer as NativeBuffer);
+  }
+
+  setFlushDenormal(on: boolean): boolean {
+    return this.flush(on ? 1 : 0) === 1;
   }
 
   view(buffer: Buffer): Uint8Array {
