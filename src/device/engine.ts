@@ -60,4 +60,6 @@ export interface Engine {
   /** Launches made ready to run many times, where the engine can do better than launch by launch. */
   prepare?(launches: readonly PreparedLaunch[]): Program;
   threads: number;
+  /** Whether kernels take denormal numbers for zero; gives false, and changes nothing, where the engine has no such mode. */
+  setFlushDenormal(on: boolean): boolean;
 }

@@ -45,10 +45,10 @@ function loadRuntime(compiler: Compiler): NativeLibrary {
   }
 }
 
-/** Operations of an element, and for each operand what moving a number from memory is worth in operations. */
+/** Pairs of operations of an element, and for each operand what moving a number from memory is worth in operations. */
 function costOf(kernel: Kernel): number {
   if (kernel.kind !== "loop") return 1;
-  return topological(kernel.stores.map((s) => s.value)).length + 8 * kernel.operands.length;
+  return topological(kernel.stores.map((s) => s.value)).length / 2 + 8 * kernel.operands.length;
 }
 
 export type CompileListener = (kernel: Kernel, milliseconds: number, source: string) => void;
@@ -81,6 +81,7 @@ export class NativeEngine implements Engine {
   private readonly go: () => void;
   private readonly replay: (table: number, from: number, to: number) => void;
   private readonly addressOf: (memory: ArrayBuffer) => number;
+  private readonly flush: (on: number) => number;
   private readonly tiling: Tiling;
   private readonly launcher: Launcher;
   private scratch: NativeBuffer | null = null;
@@ -96,6 +97,7 @@ export class NativeEngine implements Engine {
     this.error = library.func("const char* cresset_error()") as () => string;
     this.go = library.func("void cresset_go()") as () => void;
     this.replay = library.func("void cresset_replay(double table, int from, int to)") as NativeEngine["replay"];
+    this.flush = library.func("int cresset_flush(int on)") as (on: number) => number;
     const addressOf = library.func("double cresset_address(void* memory)") as (memory: ArrayBuffer) => number;
     this.addressOf = addressOf;
     const advise = library.func("void cresset_advise(double address, double bytes)") as (
@@ -134,6 +136,10 @@ export class NativeEngine implements Engine {
 
   free(buffer: Buffer): void {
     this.memory.release(buffer as NativeBuffer);
+  }
+
+  setFlushDenormal(on: boolean): boolean {
+    return this.flush(on ? 1 : 0) === 1;
   }
 
   view(buffer: Buffer): Uint8Array {

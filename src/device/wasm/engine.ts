@@ -121,6 +121,11 @@ export class WasmEngine implements Engine {
     this.heap.free(this.own(buffer));
   }
 
+  /** WebAssembly always computes with denormal numbers. */
+  setFlushDenormal(): boolean {
+    return false;
+  }
+
   view(buffer: Buffer): Uint8Array {
     return this.heap.view(this.own(buffer));
   }

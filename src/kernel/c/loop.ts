@@ -11,7 +11,7 @@ import { cConstant, cStorage, cType, emitExpr, type Names } from "./expression.j
 /** Float sums longer than this are summed in blocks, so that rounding grows with the number of blocks instead. */
 const sumBlock = 4096;
 /** Outputs folded side by side when the vector axis is an outer one: long runs of each row, accumulators in the L1 cache. */
-const lanes = 512;
+const lanes = 2048;
 /** Elements computed into a block before they are streamed out. */
 const streamBlock = 1024;
 /** A strided operand is read by tiles of so many units and elements, so that each cache line is fetched once. */
