@@ -49,9 +49,11 @@ export function launchMatmul(
   const slivers = Math.ceil(N / NR);
   const unit = (turned ? A_m : B_n) === 1;
   const packed = !(unit && N >= NR && (K * N <= smallB || M <= fewRows));
-  const tiles = Math.ceil(M / tiling.rows);
-  const tile = Math.max(1, Math.ceil(M / tiles));
   const threads = launcher.threadsFor(batch * M * N * K);
+  // As many tiles as the threads can share evenly, if they do not become too low for it.
+  const least = Math.ceil(M / tiling.rows);
+  const even = Math.ceil(least / threads) * threads;
+  const tile = Math.ceil(M / (M / even >= tiling.rows * 0.7 ? even : least));
   const [blockM, blockN] = blocks(M, N, batch, slivers, NR, threads, tile);
   args[0] = address(turned ? 1 : 0);
   args[1] = address(turned ? 0 : 1);
@@ -68,7 +70,7 @@ export function launchMatmul(
   put(tile, packed ? 1 : 0, blockM, blockN);
   const packUnits = packed ? batch * slivers * Math.ceil(K / tiling.depth) : 0;
   if (packUnits > 0) {
-    launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 2)), batch * K * N < 1 << 16 ? 1 : threads);
+    launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 16)), batch * K * N < 1 << 16 ? 1 : threads);
   }
   const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
   launcher.run(id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);
