@@ -13,15 +13,17 @@ import { record, records } from "../autograd/tape.js";
 import type { Engine, Executable } from "../device/engine.js";
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
 import { type Geometry, weightParts } from "../kernel/convolution.js";
+import * as k from "../kernel/expr.js";
 import type { ConvolutionKernel } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { deviceOf, emptyTensor } from "./core.js";
+import { deviceOf, emptyTensor, LoopFamily, wrap } from "./core.js";
 import { fromBytes } from "./creation.js";
 import { isFloating, promoteTypes } from "./dtype.js";
 import { launch } from "./launch.js";
 import { sum } from "./reduce.js";
 import { numelOf, type Shape, sameShape, show } from "./shape.js";
 import { cast, contiguous, fill, reshape, squeeze, unsqueeze } from "./view.js";
+import { surrounded, taps } from "./windows.js";
 
 /** One number for every spatial dimension, or one each. */
 export type Sizes = number | readonly number[];
@@ -362,6 +364,8 @@ function weigh(y: Tensor, x: Tensor, f: Filter, to: Shape): Tensor {
   if (numelOf(to) === 0 || y.numel() === 0 || x.numel() === 0) {
     w = emptyTensor(to, y.dtype, y.device);
     fill(w, 0);
+  } else if (to[1] === 1 && (to[0] as number) <= fewFilters * f.groups) {
+    w = weighApart(y.detach(), x.detach(), f, to);
   } else {
     const [a, b] = [contiguous(x.detach()), contiguous(y.detach())];
     const plan = forwardPlan(a, to, b.shape, f);
@@ -380,6 +384,57 @@ function weigh(y: Tensor, x: Tensor, f: Filter, to: Shape): Tensor {
     });
   }
   return w;
+}
+
+/** Up to so many filters for each channel that stands alone, a product would compute mostly zeros. */
+const fewFilters = 4;
+/** Sums of one kernel; filters with more elements are taken in turns. */
+const mostSums = 12;
+const sumsOf = Array.from(
+  { length: mostSums + 1 },
+  (_, n) =>
+    new LoopFamily(
+      {
+        name: "depthwiseWeight",
+        build: (load) =>
+          Array.from({ length: n }, (__, t) => ({
+            per: "row" as const,
+            value: k.reduce("sum", k.mul(load(0), load(1 + t))),
+          })),
+      },
+      [],
+    ),
+);
+
+/** `weigh` where every channel of x is a group of its own: the sums of y times each tap's view of x. */
+function weighApart(y: Tensor, x: Tensor, f: Filter, to: Shape): Tensor {
+  const out = emptyTensor(to, y.dtype, y.device);
+  const kernel = spatial(to);
+  const sizes = spatial(y.shape);
+  const reach = triple((i) => (sizes[i] - 1) * f.stride[i] + (kernel[i] - 1) * f.dilation[i] + 1);
+  const padded = triple((i) => Math.max((x.shape[i + 2] as number) + f.pad[i], reach[i]));
+  const windows = { input: x.shape, kernel, stride: f.stride, pad: f.pad, dilation: f.dilation, out: sizes, padded };
+  const views = taps(surrounded(x, windows, 0), windows).map(({ view }) => view);
+  const M = (to[0] as number) / f.groups;
+  const T = views.length;
+  const [b, c, ...rest] = y.strides as [number, number, ...number[]];
+  for (let from = 0; from < T; from += mostSums) {
+    const some = views.slice(from, from + mostSums);
+    const results = some.map((_, t) => wrap(out.buffer, out.device, out.dtype, [], [], out.offset + from + t, false));
+    (sumsOf[some.length] as LoopFamily).run(
+      [y, ...some, ...results],
+      1 + some.length,
+      [f.groups, M],
+      [y.shape[0] as number, ...sizes],
+      [
+        [c * M, c, b, ...rest],
+        ...some.map(({ strides: [batch, channel, ...others] }) => [channel as number, 0, batch as number, ...others]),
+        ...results.map(() => [M * T, T, 0, 0, 0, 0]),
+      ],
+      [],
+    );
+  }
+  return out;
 }
 
 /** (b, c, …) with up to three spatial dimensions, as five dimensions. */

@@ -1,6 +1,6 @@
 /**
  * Matrix products in all their shapes. Products of a few rows are reductions (they run at the speed of memory); larger ones
- * go to the engine's packed schedule; integers always reduce. Bias and activation run in the product's own kernel.
+ * go to the engine's packed schedule, 16-bit floats by way of float32; integers always reduce. Bias and activation run in the product's own kernel.
  */
 import { isGradEnabled } from "../autograd/mode.js";
 import { record, records } from "../autograd/tape.js";
@@ -17,7 +17,7 @@ import { outerGradient } from "./outer.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { broadcast, numelOf, type Shape, show } from "./shape.js";
-import { expand, reshape, transpose, unsqueeze } from "./view.js";
+import { cast, expand, reshape, transpose, unsqueeze } from "./view.js";
 
 const dot = new Rows("dot", 2, (args) => [
   { per: "row", value: k.reduce("sum", k.mul(args[0] as Expr, args[1] as Expr)) },
@@ -72,8 +72,12 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
 function product(a: Tensor, b: Tensor, bias: Tensor | null, to: Shape): Tensor {
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
-  const full = isFloating(a.dtype) && a.dtype !== "float16" && a.dtype !== "bfloat16";
-  if (full && M > fewRows && N > fewRows && K > 0) {
+  if (isFloating(a.dtype) && M > fewRows && N > fewRows && K > 0) {
+    if (a.dtype === "float16" || a.dtype === "bfloat16") {
+      // 16 bits are storage: the sums are float32, rounded once.
+      const wide = (t: Tensor): Tensor => cast(t.detach(), "float32");
+      return cast(product(wide(a), wide(b), bias === null ? null : wide(bias), to), a.dtype);
+    }
     const out = emptyTensor(to, a.dtype, a.device);
     if (out.numel() > 0) packed(a, b, out, bias);
     return out;

@@ -11,13 +11,14 @@ import { type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { type Sizes, sizesOf } from "./convolution.js";
-import { emptyTensor, LoopFamily, wrap } from "./core.js";
+import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating } from "./dtype.js";
 import { scatterAdd } from "./indexing.js";
 import { matmul } from "./matmul.js";
-import { numelOf, type Shape, show } from "./shape.js";
-import { cast, cat, contiguous, copyInto, expand, fill, narrow, reshape, slice, squeeze, transpose } from "./view.js";
+import { numelOf, show } from "./shape.js";
+import { cast, cat, contiguous, expand, fill, narrow, reshape, slice, squeeze, transpose } from "./view.js";
+import { interior, outputOf, paddedOf, surrounded, taps, type Windows } from "./windows.js";
 
 export interface PoolOptions {
   /** The window's size if not given. */
@@ -34,18 +35,6 @@ export interface AvgPoolOptions extends PoolOptions {
   countIncludePad?: boolean;
   /** Divides by this instead of by the number of elements. */
   divisorOverride?: number;
-}
-
-/** Windows over five dimensions: batch, channels, depth, height, width. */
-interface Windows {
-  readonly input: Shape;
-  readonly kernel: readonly number[];
-  readonly stride: readonly number[];
-  readonly pad: readonly number[];
-  readonly dilation: readonly number[];
-  /** Spatial sizes of the output and of the padded input. */
-  readonly out: readonly number[];
-  readonly padded: readonly number[];
 }
 
 const front = (list: readonly number[], neutral: number): number[] => [
@@ -98,50 +87,6 @@ function windowsOf(op: string, dims: number, x: Tensor, kernelSize: Sizes, o: Ma
 function restored(y: Tensor, x: Tensor, dims: number): Tensor {
   const full = reshape(y, [...y.shape.slice(0, 2), ...y.shape.slice(5 - dims)]);
   return x.shape.length === dims + 1 ? squeeze(full, 0) : full;
-}
-
-const outputOf = (w: Windows): number[] => [w.input[0] as number, w.input[1] as number, ...w.out];
-const paddedOf = (w: Windows): number[] => [w.input[0] as number, w.input[1] as number, ...w.padded];
-
-/** The part of a padded tensor that is the input. */
-function interior(t: Tensor, w: Windows): Tensor {
-  return [0, 1, 2].reduce((v, i) => narrow(v, i + 2, w.pad[i] as number, w.input[i + 2] as number), t);
-}
-
-/** The input with `value` around it, or itself where nothing is around it. */
-function surrounded(x: Tensor, w: Windows, value: number): Tensor {
-  if (w.padded.every((n, i) => n === w.input[i + 2])) return contiguous(x);
-  const out = emptyTensor(paddedOf(w), x.dtype, x.device);
-  fill(out, value);
-  if (x.numel() > 0) copyInto(interior(out, w), x);
-  return out;
-}
-
-/** Each tap as a view of the padded tensor that has the output's shape, and its distance in a plane of the input. */
-function taps(padded: Tensor, w: Windows): { view: Tensor; distance: number }[] {
-  const [, , , H, W] = w.input as [number, number, number, number, number];
-  const strides = padded.strides;
-  const list: { view: Tensor; distance: number }[] = [];
-  const shape = outputOf(w);
-  const [kd, kh, kw] = w.kernel as [number, number, number];
-  for (let d = 0; d < kd; d++)
-    for (let h = 0; h < kh; h++)
-      for (let c = 0; c < kw; c++) {
-        const at = [d, h, c].map((n, i) => n * (w.dilation[i] as number)) as [number, number, number];
-        const offset = at.reduce((sum, n, i) => sum + n * (strides[i + 2] as number), padded.offset);
-        const own = [0, 1, 2].map((i) => (strides[i + 2] as number) * (w.stride[i] as number));
-        const view = wrap(
-          padded.buffer,
-          padded.device,
-          padded.dtype,
-          shape,
-          [strides[0] as number, strides[1] as number, ...own],
-          offset,
-          false,
-        );
-        list.push({ view, distance: (at[0] * H + at[1]) * W + at[2] });
-      }
-  return list;
 }
 
 /** The element of a plane at which each window begins (int32, in the output's spatial shape). */

@@ -207,7 +207,7 @@ export class NativeEngine implements Engine {
     const e = executable as NativeExecutable;
     const { kernel } = e;
     if (kernel.kind === "matmul") {
-      launchMatmul(this.launcher, e.id, kernel, this.tiling, buffers, offsets, params, count);
+      launchMatmul(this.launcher, e.id, kernel, this.tiling, buffers, offsets, params);
       return;
     }
     if (kernel.kind === "convolution") {
