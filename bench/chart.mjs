@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import path from "node:path";
 import { workloads } from "./lib.mjs";
-import { groupOf } from "./report.mjs";
+import { find, groupOf } from "./report.mjs";
 
 const engines = { native: "native", wasm: "WebAssembly" };
 
@@ -18,10 +18,11 @@ function bars({ results }) {
     .sort((a, b) => order.indexOf(groupOf(a)) - order.indexOf(groupOf(b)));
   const counts = new Set(Object.values(results).flatMap((byThreads) => Object.keys(byThreads).map(Number)));
   for (const threads of [...counts].sort((a, b) => a - b)) {
-    for (const { name } of members) {
-      const cells = results[name]?.[threads];
+    for (const workload of members) {
+      const { name } = workload;
+      const theirs = results[name]?.[threads]?.pytorch?.median_us;
       for (const [id, engine] of Object.entries(engines)) {
-        const ratio = cells?.pytorch?.median_us / cells?.[id]?.median_us;
+        const ratio = theirs / find(results, workload, threads, id)[0]?.median_us;
         if (Number.isFinite(ratio)) {
           const columns = threads === 1 ? "1 thread" : `${threads} threads`;
           rows.push({ name, columns, engine, ratio, label: `${ratio.toPrecision(2)}×` });

@@ -1,6 +1,6 @@
 /** Who takes part: how each is started, what it can do, and why it is missing where it is. */
 import { spawn, spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
@@ -55,9 +55,16 @@ export function ask(command, args, env = {}, seconds = 300) {
   });
 }
 
-/** A contender that a script implements: `probe` gives its version or throws, `time` runs one job. */
+/**
+ * A contender that a script implements: `probe` gives its version or throws, `time` runs one job. A script may say how many
+ * threads it takes by default: one that takes one has no more.
+ */
 const script = (command, name, env = () => ({})) => ({
-  probe: async () => (await ask(command, [file(name), "probe"], env(1), 60)).version,
+  async probe() {
+    const { version, threads } = await ask(command, [file(name), "probe"], env(1), 60);
+    if (threads !== undefined) this.threaded = () => threads > 1;
+    return version;
+  },
   time: (job) => ask(command, [file(name), JSON.stringify(job)], env(job.threads)),
 });
 
@@ -90,17 +97,12 @@ const pytorch = python(
   (threads) => ({ OMP_NUM_THREADS: String(threads) }),
 );
 
-const avx512 =
-  process.env.OPENBLAS_CORETYPE === undefined &&
-  existsSync("/proc/cpuinfo") &&
-  /\bavx512f\b/.test(readFileSync("/proc/cpuinfo", "utf8"));
-
 const openblas = python(
   "workloads/openblas.py",
   "numpy on OpenBLAS (set CRESSET_NUMPY_PYTHON)",
   [process.env.CRESSET_NUMPY_PYTHON, "/usr/bin/python3", "python3"],
-  // An OpenBLAS older than the processor takes it for one without AVX-512, and reaches half of what it can.
-  (threads) => ({ OPENBLAS_NUM_THREADS: String(threads), ...(avx512 ? { OPENBLAS_CORETYPE: "SkylakeX" } : {}) }),
+  // It chooses its kernels by the processor, whatever the environment says for the sake of other programs.
+  (threads) => ({ OPENBLAS_NUM_THREADS: String(threads), OPENBLAS_CORETYPE: undefined, OPENBLAS_L2_SIZE: undefined }),
 );
 
 const limit = {

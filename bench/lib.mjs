@@ -71,9 +71,10 @@ export const tolerance = 1e-3;
 
 /**
  * Seconds of warm-up. V8 needs most of one before code as wide as a framework's is compiled to its best; what was
- * compiled before it started (PyTorch, OpenBLAS, C) needs threads, caches and memory only.
+ * compiled before it started (PyTorch, OpenBLAS, C) needs threads, caches and memory only. A workload that is one large
+ * kernel lies between.
  */
-export const warmup = { script: 1, compiled: 0.3 };
+export const warmup = { script: 1, kernel: 0.5, compiled: 0.3 };
 
 /** n numbers from `low` to `high`: Knuth's and Lewis' linear congruential generator, its upper 24 bits. */
 export function uniform(n, seed, low = 0, high = 1) {
@@ -174,9 +175,9 @@ export class NotMeasured extends Error {}
  * `prepare(job)` gives `{run, finish, check}`: one repetition; the wait for all of them; the workload's outcome as
  * one number, asked once, before anything is timed.
  */
-export async function contend({ version, setThreads = () => {}, prepare }) {
+export async function contend({ version, threads, setThreads = () => {}, prepare }) {
   const say = (answer) => console.log(JSON.stringify(answer));
-  if (process.argv[2] === "probe") return say({ version });
+  if (process.argv[2] === "probe") return say({ version, threads });
   const job = JSON.parse(process.argv[2]);
   setThreads(job.threads);
   let task;

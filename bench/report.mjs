@@ -38,7 +38,7 @@ const number = (x) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFi
 const unsteady = 1.3;
 
 /** A result with as many threads as asked for, or with one where that is all there is. */
-function find(results, workload, threads, id) {
+export function find(results, workload, threads, id) {
   const exact = results[workload.name]?.[threads]?.[id];
   if (exact !== undefined || threads === 1) return [exact, ""];
   const single = results[workload.name]?.[1]?.[id];
@@ -86,8 +86,8 @@ export function tables({ workloads, threadCounts, present, results }) {
           return `${shaky}${number(group.value(result.median_us, workload))}${mark}`;
         };
         const ratio = ([ours, theirs]) => {
-          const [[a], [b, mark]] = [ours, theirs].map((id) => find(results, workload, threads, id));
-          return a?.median_us && b?.median_us ? `${number(b.median_us / a.median_us)}×${mark}` : "–";
+          const [[a, one], [b, other]] = [ours, theirs].map((id) => find(results, workload, threads, id));
+          return a?.median_us && b?.median_us ? `${number(b.median_us / a.median_us)}×${one || other}` : "–";
         };
         rows.push([workload.name, ...columns.map(cell), ...pairs.map(ratio)]);
       }

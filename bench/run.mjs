@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { chart } from "./chart.mjs";
 import { contenders, stop } from "./contenders.mjs";
 import { median, tolerance, warmup, workloads } from "./lib.mjs";
-import { failures, legend, machine, notMeasured, tables } from "./report.mjs";
+import { failures, groupOf, legend, machine, notMeasured, tables } from "./report.mjs";
 import { measures, wholeTables } from "./whole.mjs";
 
 const usage = `node bench/run.mjs [options]
@@ -102,6 +102,7 @@ const plan = work.flatMap((workload) =>
     .filter((threads) => workload.threads?.includes(threads) ?? true)
     .map((threads) => ({ workload, threads })),
 );
+const oneKernel = new Set(["matmul", "conv", "pass"]);
 const results = {};
 const time = (us) =>
   us >= 1e4 ? `${(us / 1e3).toFixed(1)} ms` : us >= 100 ? `${us.toFixed(0)} µs` : `${us.toFixed(2)} µs`;
@@ -121,7 +122,7 @@ for (const [index, { workload, threads }] of plan.entries()) {
       const known = cells[contender.id];
       if (interrupted || known?.error !== undefined || known?.absent !== undefined) continue;
       try {
-        const warm = contender.warmup ?? warmup.script;
+        const warm = contender.warmup ?? (oneKernel.has(groupOf(workload)) ? warmup.kernel : warmup.script);
         const result = await contender.time({ ...workload, threads, warmup: warm, seconds, tolerance });
         if (result.absent !== undefined) {
           cells[contender.id] = { absent: result.absent };

@@ -252,6 +252,7 @@ const special = { seed: classifier, refined: classifier, gan, block, cnn, conv, 
 
 await contend({
   version: `${manifest.version} (${torch.cpuEngineName()})`,
+  threads: torch.getNumThreads(),
   setThreads: torch.setNumThreads,
   prepare: (workload) => (special[workload.kind] ?? operation)(workload),
 });
