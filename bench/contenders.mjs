@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
+import { warmup } from "./lib.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const file = (name) => path.join(here, name);
@@ -17,7 +18,10 @@ function reason({ code, signal, stderr }) {
     .map((line) => line.trim())
     .filter(Boolean);
   const telling = lines.find((line) => /^(\w*Error\b|computes )/.test(line)) ?? lines.at(-1);
-  return (telling ?? `ended with ${signal ?? `exit code ${code}`} and said nothing`).slice(0, 300);
+  return (telling?.replace(/^Error: /, "") ?? `ended with ${signal ?? `exit code ${code}`} and said nothing`).slice(
+    0,
+    300,
+  );
 }
 
 let running = null;
@@ -51,33 +55,55 @@ export function ask(command, args, env = {}, seconds = 300) {
   });
 }
 
-/** A contender that a script implements: `probe` gives its version or throws, `time` runs one job. */
+/**
+ * A contender that a script implements: `probe` gives its version or throws, `time` runs one job. A script may say how many
+ * threads it takes by default: one that takes one has no more.
+ */
 const script = (command, name, env = () => ({})) => ({
-  probe: async () => (await ask(command, [file(name), "probe"], env(1), 60)).version,
+  async probe() {
+    const { version, threads } = await ask(command, [file(name), "probe"], env(1), 60);
+    if (threads !== undefined) this.threaded = () => threads > 1;
+    return version;
+  },
   time: (job) => ask(command, [file(name), JSON.stringify(job)], env(job.threads)),
 });
 
-const cresset = (engine) =>
-  script(process.execPath, "workloads/cresset.mjs", () => ({ CRESSET_CPU: engine, CRESSET_QUIET: "1" }));
+const cresset = (engine, env = {}) =>
+  script(process.execPath, "workloads/cresset.mjs", () => ({ CRESSET_CPU: engine, CRESSET_QUIET: "1", ...env }));
 
-const pytorch = {
+/** A contender in Python: the first interpreter that has what it needs. */
+const python = (name, what, candidates, env) => ({
   async probe() {
-    const chosen = process.env.CRESSET_TORCH_PYTHON;
-    const tries = [...(chosen ? [chosen] : []), path.join(here, "../../torch/bin/python"), "python3"];
     const failures = [];
-    for (const python of tries) {
-      const found = script(python, "workloads/pytorch.py", (threads) => ({ OMP_NUM_THREADS: String(threads) }));
+    for (const command of candidates.filter(Boolean)) {
+      const found = script(command, name, env);
       try {
         const version = await found.probe();
         this.time = found.time;
+        this.python = command;
         return version;
       } catch (error) {
-        failures.push(`${python}: ${error.message}`);
+        failures.push(`${command}: ${error.message}`);
       }
     }
-    throw new Error(`no Python with torch (set CRESSET_TORCH_PYTHON): ${failures.join("; ")}`);
+    throw new Error(`no Python with ${what}: ${failures.join("; ")}`);
   },
-};
+});
+
+const pytorch = python(
+  "workloads/pytorch.py",
+  "torch (set CRESSET_TORCH_PYTHON)",
+  [process.env.CRESSET_TORCH_PYTHON, file("../../torch/bin/python"), "python3"],
+  (threads) => ({ OMP_NUM_THREADS: String(threads) }),
+);
+
+const openblas = python(
+  "workloads/openblas.py",
+  "numpy on OpenBLAS (set CRESSET_NUMPY_PYTHON)",
+  [process.env.CRESSET_NUMPY_PYTHON, "/usr/bin/python3", "python3"],
+  // It chooses its kernels by the processor, whatever the environment says for the sake of other programs.
+  (threads) => ({ OPENBLAS_NUM_THREADS: String(threads), OPENBLAS_CORETYPE: undefined, OPENBLAS_L2_SIZE: undefined }),
+);
 
 const limit = {
   program: path.join(scratch, "limit"),
@@ -99,7 +125,7 @@ const limit = {
   time({ name, kind, size, threads, warmup, seconds, expect, tolerance }) {
     return ask(this.program, [name, kind, size, threads, warmup, seconds, expect, tolerance].map(String));
   },
-  takes: ({ name }) => name === "seed-1" || name.endsWith("-4M"),
+  takes: ({ name, kind }) => name === "seed-1" || (name.endsWith("-4M") && ["add", "exp", "sum"].includes(kind)),
   threaded({ kind }) {
     return this.openmp && kind !== "seed";
   },
@@ -107,16 +133,32 @@ const limit = {
 
 const all = () => true;
 const never = () => false;
+const compiledSteps = ["seed-1", "seed-64", "refined-1"];
 
 /**
- * In the order of the tables. `takes(workload)`: whether it has that workload; `threaded(workload)`: whether it can use
- * more than one thread for it.
+ * In the order of the tables. `takes(workload)`: whether it has that workload (which may name its contenders itself);
+ * `threaded(workload)`: whether it can use more than one thread for it.
  */
 export const contenders = [
   { id: "native", title: "cresset native", takes: all, threaded: all, ...cresset("native") },
+  {
+    id: "compiled",
+    title: "native, compiled",
+    takes: ({ name }) => compiledSteps.includes(name),
+    threaded: all,
+    ...cresset("native", { BENCH_COMPILE: "1" }),
+  },
   { id: "wasm", title: "cresset wasm", takes: all, threaded: all, ...cresset("wasm") },
-  { id: "pytorch", title: "PyTorch", takes: all, threaded: all, ...pytorch },
+  { id: "pytorch", title: "PyTorch", takes: all, threaded: all, warmup: warmup.compiled, ...pytorch },
+  {
+    id: "openblas",
+    title: "OpenBLAS",
+    takes: ({ kind }) => kind === "matmul",
+    threaded: all,
+    warmup: warmup.compiled,
+    ...openblas,
+  },
   { id: "jax-js", title: "jax-js", takes: all, threaded: never, ...script(process.execPath, "workloads/jax-js.mjs") },
   { id: "tfjs", title: "tfjs-wasm", takes: all, threaded: never, ...script(process.execPath, "workloads/tfjs.mjs") },
-  { id: "limit", title: "C limit", ...limit },
+  { id: "limit", title: "C limit", warmup: warmup.compiled, ...limit },
 ];

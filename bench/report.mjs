@@ -3,17 +3,34 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import os from "node:os";
 
+const flops = {
+  matmul: ({ shape: [m, k, n] }) => 2 * m * k * n,
+  // forward, and twice as much for the gradients of weight and input
+  conv: ({ size, channels: [from, to], image }) => 3 * 2 * size * from * to * 9 * image ** 2,
+};
+/** Passes over the numbers, of those that must read or write all of them. */
+const passes = { add: 3, exp: 2, sum: 1, softmax: 2, layernorm: 2, copy: 2 };
+
+const rate = (us, workload) => flops[workload.kind](workload) / us / 1e3;
 const groups = [
-  { title: "Training steps, µs (less is better)", kinds: ["seed", "refined"], value: (us) => us },
-  { title: "Matrix products, GFLOP/s (more is better)", kinds: ["matmul"], value: (us, n) => (2 * n ** 3) / us / 1e3 },
+  { id: "step", title: "Training steps, µs (less is better)", value: (us) => us },
+  { id: "matmul", title: "Matrix products, GFLOP/s (more is better)", value: rate },
+  { id: "conv", title: "Convolutions forward and backward, GFLOP/s (more is better)", value: rate },
   {
+    id: "pass",
     title: "Passes over 4M float32 numbers, GB/s read and written (more is better)",
-    kinds: ["add", "exp", "sum"],
-    value: (us, n, kind) => (4 * n * { add: 3, exp: 2, sum: 1 }[kind]) / us / 1e3,
+    value: (us, { size, kind }) => (4 * size * passes[kind]) / us / 1e3,
   },
-  { title: "One eager operation, µs (less is better)", kinds: ["add-10"], value: (us) => us },
+  { id: "small", title: "One eager operation; a lookup and its gradient, µs (less is better)", value: (us) => us },
+  { id: "growth", title: "How the seed's step grows with batch and width, µs (less is better)", value: (us) => us },
 ];
-const kindOf = ({ name, kind }) => (name === "add-10" ? name : kind);
+/** The table that a workload stands in. */
+export function groupOf({ name, kind, group }) {
+  if (group !== undefined) return group;
+  if (["seed", "refined", "gan", "block", "cnn"].includes(kind)) return "step";
+  if (kind in flops) return kind;
+  return name !== "add-10" && kind in passes ? "pass" : "small";
+}
 
 const number = (x) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFixed(2));
 
@@ -21,7 +38,7 @@ const number = (x) => (x >= 100 ? x.toFixed(0) : x >= 10 ? x.toFixed(1) : x.toFi
 const unsteady = 1.3;
 
 /** A result with as many threads as asked for, or with one where that is all there is. */
-function find(results, workload, threads, id) {
+export function find(results, workload, threads, id) {
   const exact = results[workload.name]?.[threads]?.[id];
   if (exact !== undefined || threads === 1) return [exact, ""];
   const single = results[workload.name]?.[1]?.[id];
@@ -30,6 +47,8 @@ function find(results, workload, threads, id) {
 
 const ratios = [
   ["native", "pytorch", "native : PyTorch"],
+  ["compiled", "pytorch", "compiled : PyTorch"],
+  ["native", "openblas", "native : OpenBLAS"],
   ["native", "jax-js", "native : jax-js"],
   ["native", "limit", "native : limit"],
   ["wasm", "pytorch", "wasm : PyTorch"],
@@ -50,25 +69,27 @@ export function tables({ workloads, threadCounts, present, results }) {
   const parts = [];
   for (const threads of threadCounts) {
     for (const group of groups) {
-      const members = workloads.filter(
-        (w) => group.kinds.includes(kindOf(w)) && results[w.name]?.[threads] !== undefined,
-      );
+      const members = workloads.filter((w) => groupOf(w) === group.id && results[w.name]?.[threads] !== undefined);
       if (members.length === 0) continue;
-      const pairs = ratios.filter(([ours, theirs]) => [ours, theirs].every((id) => present.some((c) => c.id === id)));
-      const rows = [["", ...present.map((c) => c.title), ...pairs.map(([, , title]) => title)]];
+      const has = (id) => members.some((w) => find(results, w, threads, id)[0] !== undefined);
+      const columns = present.filter((c) => has(c.id));
+      const pairs = ratios.filter(([ours, theirs]) =>
+        members.some((w) => [ours, theirs].every((id) => find(results, w, threads, id)[0]?.median_us !== undefined)),
+      );
+      const rows = [["", ...columns.map((c) => c.title), ...pairs.map(([, , title]) => title)]];
       for (const workload of members) {
         const cell = ({ id }) => {
           const [result, mark] = find(results, workload, threads, id);
-          if (result === undefined) return "–";
+          if (result === undefined || result.absent !== undefined) return "–";
           if (result.error !== undefined) return "failed";
           const shaky = Math.max(...result.rounds) / Math.min(...result.rounds) > unsteady ? "~" : "";
-          return `${shaky}${number(group.value(result.median_us, workload.size, workload.kind))}${mark}`;
+          return `${shaky}${number(group.value(result.median_us, workload))}${mark}`;
         };
         const ratio = ([ours, theirs]) => {
-          const [[a], [b, mark]] = [ours, theirs].map((id) => find(results, workload, threads, id));
-          return a?.median_us && b?.median_us ? `${number(b.median_us / a.median_us)}×${mark}` : "–";
+          const [[a, one], [b, other]] = [ours, theirs].map((id) => find(results, workload, threads, id));
+          return a?.median_us && b?.median_us ? `${number(b.median_us / a.median_us)}×${one || other}` : "–";
         };
-        rows.push([workload.name, ...present.map(cell), ...pairs.map(ratio)]);
+        rows.push([workload.name, ...columns.map(cell), ...pairs.map(ratio)]);
       }
       parts.push(`### ${group.title}: ${threads === 1 ? "1 thread" : `${threads} threads`}\n\n${table(rows)}`);
     }
@@ -76,20 +97,21 @@ export function tables({ workloads, threadCounts, present, results }) {
   return parts.join("\n\n");
 }
 
-/** "contender, workload, threads: why" for everything that failed. */
-export function failures({ present, results }) {
+/** "contender, workload, threads: why" for everything whose cell says why there is no figure. */
+function reasons({ present, results }, key) {
   const lines = [];
   for (const [name, byThreads] of Object.entries(results)) {
     for (const [threads, byContender] of Object.entries(byThreads)) {
       for (const { id, title } of present) {
-        const error = byContender[id]?.error;
-        if (error !== undefined)
-          lines.push(`${title}, ${name}, ${threads} thread${threads === "1" ? "" : "s"}: ${error}`);
+        const why = byContender[id]?.[key];
+        if (why !== undefined) lines.push(`${title}, ${name}, ${threads} thread${threads === "1" ? "" : "s"}: ${why}`);
       }
     }
   }
   return lines;
 }
+export const failures = (run) => reasons(run, "error");
+export const notMeasured = (run) => reasons(run, "absent");
 
 export const legend = `\`a : b\` is how many times as fast a is as b (native : limit is the share of the limit that is reached).
 ¹ one thread: the contender has no more. ~ the rounds differ by more than ${unsteady}×. – not measured.`;

@@ -6,18 +6,20 @@ import { renameSync, writeFileSync } from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { parseArgs } from "node:util";
+import { chart } from "./chart.mjs";
 import { contenders, stop } from "./contenders.mjs";
 import { median, tolerance, warmup, workloads } from "./lib.mjs";
-import { failures, legend, machine, tables } from "./report.mjs";
+import { failures, groupOf, legend, machine, notMeasured, tables } from "./report.mjs";
+import { measures, wholeTables } from "./whole.mjs";
 
 const usage = `node bench/run.mjs [options]
   --quick              one short round: for a look, not for figures
-  --only <regex>       only the workloads whose name matches
+  --only <regex>       only the workloads whose name matches (also: ${Object.keys(measures).join(", ")})
   --contenders <a,b>   only these: ${contenders.map((c) => c.id).join(", ")}
   --threads <1,2>      thread counts (1 and all cores)
   --rounds <n>         rounds (3; with --quick 1)
   --seconds <s>        measuring time of a process (0.5; with --quick 0.2)
-  --out <path>         where to write <path>.md and <path>.json (bench/results; unless given, only a whole run writes)`;
+  --out <path>         where to write <path>.md, <path>.json and chart.svg (bench/results; unless given, only a whole run writes)`;
 
 function fail(message) {
   console.error(`${message}\n${usage}`);
@@ -59,6 +61,7 @@ function options() {
     quick,
     chosen: contenders.filter((c) => ids.includes(c.id)),
     work: workloads.filter((w) => pattern.test(w.name)),
+    around: Object.keys(measures).filter((name) => pattern.test(name)),
     threadCounts: values.threads?.split(",").map((n) => positive("threads", n)) ?? [
       ...new Set([1, os.availableParallelism()]),
     ],
@@ -68,7 +71,7 @@ function options() {
   };
 }
 
-const { quick, chosen, work, threadCounts, rounds, seconds, out } = options();
+const { quick, chosen, work, around, threadCounts, rounds, seconds, out } = options();
 const say = (text) => process.stderr.write(text);
 const load = () => os.loadavg()[0].toFixed(2);
 const loadBefore = load();
@@ -94,28 +97,38 @@ for (const contender of chosen) {
   }
 }
 
-// One eager operation on ten numbers never has work for a second thread.
 const plan = work.flatMap((workload) =>
   threadCounts
-    .filter((threads) => threads === 1 || workload.name !== "add-10")
+    .filter((threads) => workload.threads?.includes(threads) ?? true)
     .map((threads) => ({ workload, threads })),
 );
+const oneKernel = new Set(["matmul", "conv", "pass"]);
 const results = {};
 const time = (us) =>
   us >= 1e4 ? `${(us / 1e3).toFixed(1)} ms` : us >= 100 ? `${us.toFixed(0)} µs` : `${us.toFixed(2)} µs`;
 
 for (const [index, { workload, threads }] of plan.entries()) {
-  const able = present.filter((c) => c.takes(workload) && (threads === 1 || c.threaded(workload)));
+  const able = present.filter(
+    (c) => c.takes(workload) && (threads === 1 || c.threaded(workload)) && (workload.only?.includes(c.id) ?? true),
+  );
   if (able.length === 0) continue;
   const cells = {};
   results[workload.name] = { ...results[workload.name], [threads]: cells };
-  for (let round = 1; round <= rounds && !interrupted; round++) {
-    const ofRounds = rounds > 1 ? `, round ${round} of ${rounds}` : "";
+  const mine = Math.min(rounds, workload.rounds ?? rounds);
+  for (let round = 1; round <= mine && !interrupted; round++) {
+    const ofRounds = mine > 1 ? `, round ${round} of ${mine}` : "";
     say(`[${index + 1}/${plan.length}] ${workload.name}, ${threads} thread${threads === 1 ? "" : "s"}${ofRounds}:`);
     for (const contender of able) {
-      if (interrupted || cells[contender.id]?.error !== undefined) continue;
+      const known = cells[contender.id];
+      if (interrupted || known?.error !== undefined || known?.absent !== undefined) continue;
       try {
-        const result = await contender.time({ ...workload, threads, warmup, seconds, tolerance });
+        const warm = contender.warmup ?? (oneKernel.has(groupOf(workload)) ? warmup.kernel : warmup.script);
+        const result = await contender.time({ ...workload, threads, warmup: warm, seconds, tolerance });
+        if (result.absent !== undefined) {
+          cells[contender.id] = { absent: result.absent };
+          say(` ${contender.id} not measured (${result.absent})`);
+          continue;
+        }
         cells[contender.id] ??= { rounds: [], min_us: Infinity, reps: 0 };
         const cell = cells[contender.id];
         cell.rounds.push(result.median_us);
@@ -134,9 +147,19 @@ for (const [index, { workload, threads }] of plan.entries()) {
   if (interrupted) break;
 }
 
+const whole = {};
+for (const name of around) {
+  if (interrupted) break;
+  say(`${name} …\n`);
+  whole[name] = await measures[name]({ quick, present });
+}
+
 const about = machine();
 const date = new Date().toISOString().slice(0, 10);
 const failed = failures({ present, results });
+const absent = notMeasured({ present, results });
+const list = (title, lines) =>
+  lines.length > 0 ? `\n### ${title}\n\n${lines.map((line) => `- ${line}`).join("\n")}\n` : "";
 const report = `# Benchmark
 
 ${date}, cresset at ${about.commit}${quick ? ", **a quick run: one short round**" : `, ${rounds} rounds of ${seconds} s, medians`}.
@@ -149,8 +172,8 @@ ${present.map((c) => `- ${c.title}: ${c.version}`).join("\n")}
 ${missing.map((c) => `- ${c.title}: **missing**: ${c.why}\n`).join("")}
 ${legend}
 
-${tables({ workloads, threadCounts, present, results })}
-${failed.length > 0 ? `\n### Failed\n\n${failed.map((line) => `- ${line}`).join("\n")}\n` : ""}`;
+${[tables({ workloads, threadCounts, present, results }), wholeTables(whole)].filter(Boolean).join("\n\n")}
+${list("Not measured", absent)}${list("Failed", failed)}`;
 
 console.log(`\n${report}`);
 if (interrupted) {
@@ -158,7 +181,18 @@ if (interrupted) {
   process.exitCode = 130;
 } else if (out !== null) {
   const versions = Object.fromEntries(present.map((c) => [c.id, c.version]));
-  const data = { date, machine: about, load: [loadBefore, load()], quick, rounds, seconds, versions, missing, results };
+  const data = {
+    date,
+    machine: about,
+    load: [loadBefore, load()],
+    quick,
+    rounds,
+    seconds,
+    versions,
+    missing,
+    results,
+    whole,
+  };
   for (const [ending, text] of [
     ["md", report],
     ["json", `${JSON.stringify(data, null, 1)}\n`],
@@ -167,4 +201,14 @@ if (interrupted) {
     renameSync(`${out}.${ending}.part`, `${out}.${ending}`);
   }
   say(`Written: ${out}.md and ${out}.json\n`);
+  const picture = path.join(path.dirname(out), "chart.svg");
+  try {
+    const svg = await chart(data);
+    if (svg !== null) {
+      writeFileSync(picture, svg);
+      say(`Written: ${picture}\n`);
+    }
+  } catch (error) {
+    say(`No chart: ${error.message}\n`);
+  }
 }

@@ -81,12 +81,13 @@ function step({ kind, size }) {
 
 function operation(workload) {
   const { kind, size } = workload;
-  const [a, b] = operands(workload).map((x) => array(x, kind === "matmul" ? [size, size] : [size]));
+  const [a, b] = operands(workload).map(({ numbers, shape }) => array(numbers, shape));
   const compiled = {
     matmul: jit((a, b) => np.matmul(a, b)),
     add: size === 10 ? np.add : jit((a, b) => a.add(b)), // add-10 measures one eager operation
     exp: jit((a) => np.exp(a)),
     sum: jit((a) => a.sum()),
+    softmax: jit((a) => nn.softmax(a, 1)),
   }[kind];
   const call = () => (kind === "matmul" || kind === "add" ? compiled(a.ref, b.ref) : compiled(a.ref));
   // Lazy: a result that nobody waits for is never computed.

@@ -52,11 +52,16 @@ function step({ kind, size }) {
 }
 
 function operation(workload) {
-  const { kind, size } = workload;
-  const [a, b] = operands(workload).map((x) => tf.tensor(x, kind === "matmul" ? [size, size] : [size]));
-  const call = { matmul: () => tf.matMul(a, b), add: () => tf.add(a, b), exp: () => tf.exp(a), sum: () => tf.sum(a) }[
-    kind
-  ];
+  const { kind } = workload;
+  const [a, b] = operands(workload).map(({ numbers, shape }) => tf.tensor(numbers, shape));
+  const call = {
+    matmul: () => tf.matMul(a, b),
+    add: () => tf.add(a, b),
+    exp: () => tf.exp(a),
+    sum: () => tf.sum(a),
+    softmax: () => tf.softmax(a, 1),
+    copy: () => tf.transpose(a),
+  }[kind];
   const check = () => {
     const numbers = call().dataSync();
     return kind === "sum" ? numbers[0] : pick(numbers);
