@@ -307,6 +307,10 @@ function runHooks(node: Node, pending: (Tensor | null)[]): void {
   });
 }
 
+/** The leaves whose gradients depend on the roots. */
+export const leavesBelow = (roots: readonly Tensor[]): Tensor[] =>
+  reachable(roots).flatMap((n) => (n.leaf === null ? [] : [n.leaf]));
+
 /** Nodes below the roots, users before what they use. */
 function reachable(roots: readonly Tensor[]): Node[] {
   pass += 1;

@@ -31,6 +31,8 @@ export class Recorder implements Capture {
   constructor(
     private readonly engine: Engine,
     args: readonly Tensor[],
+    /** What an outer recording knows of a buffer: memory in its place, or which argument it is. */
+    private readonly lookUp: ((buffer: Buffer) => Buffer | number | null) | null = null,
   ) {
     args.forEach((t, index) => {
       if (!this.places.has(t.buffer)) this.place(t.buffer, "argument", index);
@@ -51,7 +53,13 @@ export class Recorder implements Capture {
         this.refuse("changing numbers from JavaScript in place (clone them first)");
       return known;
     }
-    if (!this.made.has(buffer)) return this.place(buffer, "found");
+    if (!this.made.has(buffer)) {
+      const outer = this.lookUp?.(buffer) ?? null;
+      if (typeof outer === "number") return this.place(buffer, "argument", outer);
+      const place = this.place(outer ?? buffer, "found");
+      if (outer !== null) this.places.set(buffer, place);
+      return place;
+    }
     if (writes) return this.place(buffer, "made");
     // Made here, but not by a launch: JavaScript wrote it, and will not write it again. Its memory may be reused, so keep a copy.
     const kept = this.engine.alloc(buffer.bytes);
@@ -143,6 +151,11 @@ export class Recorder implements Capture {
   /** Whether the function made that memory. */
   owns(buffer: Buffer): boolean {
     return this.made.has(buffer);
+  }
+
+  /** What the recording knows of a buffer. */
+  placeFor(buffer: Buffer): Place | null {
+    return this.places.get(buffer) ?? null;
   }
 
   /** The place of memory that the function was given, made or found. */
