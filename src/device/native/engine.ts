@@ -55,6 +55,8 @@ export type CompileListener = (kernel: Kernel, milliseconds: number, source: str
 
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
+/** Multiplications of a product from which on it is shared: two microseconds for each thread. */
+const productWork = 3 << 17;
 const argumentCount = 4096;
 const jobNumbers = 8;
 /** Few rows as long as this are folded in parts of the second length. */
@@ -113,7 +115,7 @@ export class NativeEngine implements Engine {
     this.launcher = {
       args: this.args,
       vector: compiler.processor.vector,
-      threadsFor: (work) => (work < threadWork * 2 ? 1 : this.threads),
+      threadsFor: (work) => (work < productWork ? 1 : this.threads),
       scratch: (bytes) => {
         if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes);
         return this.scratch.address;

@@ -70,7 +70,7 @@ export function launchMatmul(
   put(tile, packed ? 1 : 0, blockM, blockN);
   const packUnits = packed ? batch * slivers * Math.ceil(K / tiling.depth) : 0;
   if (packUnits > 0) {
-    launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 16)), batch * K * N < 1 << 16 ? 1 : threads);
+    launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 16)), batch * K * N < 1 << 15 ? 1 : threads);
   }
   const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
   launcher.run(id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);

@@ -153,37 +153,44 @@ void run(const double* args, long begin, long end) {
       } else
         base += h0 * P_h;
       const T* const packed = scratch + g * M * C * T_ + c0 * T_ * M;
+      /* A shallow sum costs less than its way to memory: tiles then keep to the rows of Y, if those nearly fill them. */
+      const int aligned = depth <= 64 && (Y_w + NR - 1) / NR * NR * 5 <= Y_w * 6;
       for (long d = 0; d < Y_d; d++) {
         T* const y = Y + i0 * Ys_b + g * M * Ys_m + d * Ys_d + h0 * Ys_h;
-        for (long n0 = 0; n0 < total; n0 += NR) {
+        for (long n0 = 0, stop; n0 < total; n0 = stop) {
+          stop = MIN(n0 + NR, total);
+          if (aligned) {
+            const long w = n0 % P_i % P_h;
+            stop = w < Y_w ? MIN(stop, n0 + Y_w - w) : MIN(total, n0 + P_h - w);
+          }
           /* Beyond X there may be no memory: the last tile begins so early that it ends with X. */
           const long start = !copy && n0 + NR > total ? total - NR : n0;
           /* What of the tile's columns is stored, and where. */
           long from[NR], length[NR], to[NR], runs = 0;
-          for (long n = n0; n < MIN(n0 + NR, total);) {
+          for (long n = n0; n < stop;) {
             const long i = n / P_i, h = (n - i * P_i) / P_h, w = n - i * P_i - h * P_h;
             if (many > 1 && h >= high) {
               n = (i + 1) * P_i;
             } else if (w >= Y_w) {
               n += P_h - w;
             } else {
-              const long fit = MIN(Y_w - w, MIN(n0 + NR, total) - n);
+              const long fit = MIN(Y_w - w, stop - n);
               from[runs] = n - start;
               length[runs] = fit;
               to[runs++] = i * Ys_b + h * Ys_h + w * Ys_w;
               n += fit;
             }
           }
-          const int whole = runs == 1 && length[0] == NR && Ys_w == 1;
+          const int direct = runs == 1 && from[0] == 0 && Ys_w == 1 && (c0 == 0 || length[0] == NR);
           for (long m = first_m; m < last_m && runs > 0; m += tile) {
             const long tall = MIN(tile, last_m - m);
             const T* const b = ${kernel.bias ? "c0 == 0 ? bias + g * M + m : 0" : "0"};
-            if (whole) {
-              tiles[tall](depth, packed + m * depth, base + d * P_d + start, at, y + m * Ys_m + to[0], Ys_m, b, c0 == 0);
+            if (direct) {
+              tiles[tall](depth, packed + m * depth, base + d * P_d + start, at, y + m * Ys_m + to[0], Ys_m, b, c0 == 0, length[0]);
               continue;
             }
             T part[(MR + 1) * NR] __attribute__((aligned(64)));
-            tiles[tall](depth, packed + m * depth, base + d * P_d + start, at, part, NR, b, 1);
+            tiles[tall](depth, packed + m * depth, base + d * P_d + start, at, part, NR, b, 1, NR);
             for (long i = 0; i < tall; i++)
               for (long r = 0; r < runs; r++) {
                 const T* const p = part + i * NR + from[r];

@@ -153,11 +153,11 @@ void run(const double* args, long begin, long end) {
           for (long m = 0; m < height; m += tile) {
             const long rows = MIN(tile, height - m);
             T* c = C + b * C_b + (mc + m) * C_m + n * C_n;
-            if (columns == NR && C_n == 1) {
-              micros[rows](depth, panel + m * depth, sliver, at, c, C_m, 0, first);
+            if (C_n == 1 && skip == 0 && (first || columns == NR)) {
+              micros[rows](depth, panel + m * depth, sliver, at, c, C_m, 0, first, columns);
             } else {
               T part[(MR + 1) * NR] __attribute__((aligned(64)));
-              micros[rows](depth, panel + m * depth, sliver, at, part, NR, 0, 1);
+              micros[rows](depth, panel + m * depth, sliver, at, part, NR, 0, 1, NR);
               for (long i = 0; i < rows; i++) {
                 const T* const p = part + i * NR + skip;
                 if (C_n == 1)

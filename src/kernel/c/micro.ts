@@ -109,6 +109,9 @@ function accumulators(rows: number, columns: number) {
     bias: each((i, j) => `c${i}_${j} += bias[${i}];`),
     set: each((i, j) => `*(V*)(c + ${i} * C_m + ${j} * W) = c${i}_${j};`),
     add: each((i, j) => `*(V*)(c + ${i} * C_m + ${j} * W) += c${i}_${j};`),
+    /** The first n columns; `lengths` says how many of each vector they are. */
+    parts: each((i, j) => `storePart(c + ${i} * C_m + ${j} * W, c${i}_${j}, n${j});`),
+    lengths: cols.map((j) => `const long n${j} = n < ${j} * W ? 0 : n - ${j} * W < W ? n - ${j} * W : W;`).join(" "),
     step: (a: (i: number) => string) =>
       range(rows)
         .map((i) => `{ const T x = ${a(i)}; ${cols.map((j) => `c${i}_${j} += b${j} * x;`).join(" ")} }`)
@@ -118,15 +121,15 @@ function accumulators(rows: number, columns: number) {
 }
 
 /**
- * `tile(rows)(depth, a, b, at, c, C_m, bias, first)`: rows × `columns` vectors of C from a packed panel of A, [k][rows], and
- * rows of B that start at b + at[k].
+ * `tile(rows)(depth, a, b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from a packed panel of A, [k][rows], and
+ * rows of B that start at b + at[k]. Only the first n columns are written; all of them unless `first`.
  */
 export function tileKernels(name: string, most: number, columns: number): string {
   const one = (rows: number): string => {
     const acc = accumulators(rows, columns);
     return `static __attribute__((noinline)) void ${name}${rows}(
     long depth, const T* restrict a, const T* restrict b, const int* restrict at, T* restrict c, long C_m,
-    const T* bias, int first) {
+    const T* bias, int first, long n) {
     ${acc.declare}
     for (long k = 0; k < depth; k++) {
       const T* const row = b + at[k];
@@ -137,7 +140,10 @@ export function tileKernels(name: string, most: number, columns: number): string
     if (bias) {
     ${acc.bias}
     }
-    if (first) {
+    if (n < ${columns} * W) {
+    ${acc.lengths}
+    ${acc.parts}
+    } else if (first) {
     ${acc.set}
     } else {
     ${acc.add}
@@ -146,7 +152,7 @@ export function tileKernels(name: string, most: number, columns: number): string
   };
   const all = range(most).map((i) => i + 1);
   return `${all.map(one).join("\n")}
-typedef void (*${name}Kernel)(long, const T*, const T*, const int*, T*, long, const T*, int);
+typedef void (*${name}Kernel)(long, const T*, const T*, const int*, T*, long, const T*, int, long);
 static const ${name}Kernel ${name}s[] = {0, ${all.map((i) => `${name}${i}`).join(", ")}};`;
 }
 
