@@ -4,7 +4,7 @@ import { defaultDevice } from "../device/index.js";
 import { capturing, structuralChanges, withCapture } from "../ops/capture.js";
 import { observe } from "../ops/launch.js";
 import type { Tensor } from "../tensor/index.js";
-import { connect, Gradients, standIns } from "./gradients.js";
+import { Gradients, standIns } from "./gradients.js";
 import { Recorder } from "./recorder.js";
 import { kindsOf, type LeafEnd, lost, outputOf, Recording, resultOf } from "./recording.js";
 import { flatten, type Structure } from "./structure.js";
@@ -134,7 +134,8 @@ function record(
     return t.gradFn === null ? t : t.detach();
   };
   const results = outputs.tensors.map(own);
-  if (gradients !== null) connect(gradients, outputs.tensors, results, tensors);
+  const lent = gradients?.lent ?? [];
+  gradients?.connect(results, tensors);
   const result = build(results);
   if (!settled) return { result, compiled: null };
   const ends = [...recorder.leaves.values()].map(({ leaf, used }): LeafEnd => {
@@ -145,7 +146,7 @@ function record(
   });
   const shown = [
     ...outputs.tensors.map((t) => resultOf(recorder, inside, t)),
-    ...(gradients?.lent.map((t) => outputOf(recorder, t)) ?? []),
+    ...lent.map((t) => outputOf(recorder, t)),
   ];
   const kinds = kindsOf(recorder, inside).map((kind, i) => {
     const t = tensors[i] as Tensor;

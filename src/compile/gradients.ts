@@ -25,9 +25,13 @@ export function standIns(tensors: readonly Tensor[]): Tensor[] {
 type Target = Tensor | number;
 
 export class Gradients {
-  /** What the backward recording reads of what the forward one made. */
-  readonly lent: Tensor[];
-  readonly targets: readonly Tensor[];
+  /** Of the recorded call, until its results are connected; nothing else of it is kept. */
+  private first: {
+    readonly roots: readonly Tensor[];
+    readonly targets: readonly Tensor[];
+    readonly lent: Tensor[];
+  } | null;
+  private readonly count: number;
   private readonly to: readonly Target[];
   private readonly recording: Recording;
   /** For each result of the recording, the target it belongs to; targets that get nothing are left out. */
@@ -38,12 +42,12 @@ export class Gradients {
   constructor(
     forward: Recorder,
     inside: readonly Tensor[],
-    private readonly outputs: readonly Tensor[],
+    outputs: readonly Tensor[],
     private readonly live: readonly number[],
   ) {
     const roots = live.map((i) => outputs[i] as Tensor);
-    this.targets = leavesBelow(roots);
-    this.to = this.targets.map((t) => (inside.includes(t) ? inside.indexOf(t) : t));
+    const targets = leavesBelow(roots);
+    this.to = targets.map((t) => (inside.includes(t) ? inside.indexOf(t) : t));
     const seeds = roots.map((r) => onesLike(r.detach()));
     const device = (roots[0] as Tensor).device;
     // What the forward function made or was given comes as arguments, in the order in which it is first read.
@@ -63,7 +67,7 @@ export class Gradients {
     let found: (Tensor | null)[];
     try {
       found = withCapture(recorder, () =>
-        grad(roots, this.targets, { gradOutputs: seeds, retainGraph: true, allowUnused: true }),
+        grad(roots, targets, { gradOutputs: seeds, retainGraph: true, allowUnused: true }),
       );
     } finally {
       stop();
@@ -77,7 +81,8 @@ export class Gradients {
       ...lent,
       ...read.map((i) => borrowed.find((b) => b.buffer === (inside[i] as Tensor).buffer) as Tensor),
     ];
-    this.lent = lent;
+    this.first = { roots, targets, lent };
+    this.count = outputs.length;
     this.read = read;
     this.recording = new Recording(
       recorder,
@@ -88,9 +93,19 @@ export class Gradients {
     );
   }
 
+  private get recorded() {
+    if (this.first === null) throw new AutogradError("torch.compile: the recorded call was connected before");
+    return this.first;
+  }
+
+  /** What the backward recording reads of what the forward one made. */
+  get lent(): readonly Tensor[] {
+    return this.recorded.lent;
+  }
+
   /** Gives results of a replay their place on the tape. What was lent follows them in the list. */
   attach(results: Tensor[], args: readonly Tensor[]): void {
-    const lent = results.splice(this.outputs.length);
+    const lent = results.splice(this.count);
     const saved = [...lent, ...this.read.map((i) => args[i] as Tensor)];
     this.node(results, args, saved, (seeds, load) =>
       this.recording.replay([...seeds, ...saved.map((_, i) => load(i))]),
@@ -98,7 +113,7 @@ export class Gradients {
   }
 
   /** A node from the targets to the live results. */
-  node(
+  private node(
     results: readonly Tensor[],
     args: readonly Tensor[],
     saved: readonly Tensor[],
@@ -132,20 +147,13 @@ export class Gradients {
     );
   }
 
-  /** The graph of the recorded call itself, walked as it is. */
-  eager(seeds: readonly Tensor[]): (Tensor | null)[] {
-    const roots = this.live.map((i) => this.outputs[i] as Tensor);
-    const found = grad(roots, this.targets, { gradOutputs: seeds, retainGraph: true, allowUnused: true });
-    return this.reached.map((i) => found[i] ?? null);
+  /** Gives results of the recorded call theirs: its own graph, walked as it is. */
+  connect(results: readonly Tensor[], args: readonly Tensor[]): void {
+    const { roots, targets } = this.recorded;
+    this.first = null;
+    this.node(results, args, [], (seeds) => {
+      const found = grad(roots, targets, { gradOutputs: seeds, retainGraph: true, allowUnused: true });
+      return this.reached.map((i) => found[i] ?? null);
+    });
   }
-}
-
-/** Gives the results of the recorded call their place on the tape. */
-export function connect(
-  g: Gradients,
-  _made: readonly Tensor[],
-  results: readonly Tensor[],
-  args: readonly Tensor[],
-): void {
-  g.node(results, args, [], (seeds) => g.eager(seeds));
 }

@@ -13,8 +13,8 @@ export interface Place {
   /** `made` in the function; `found` outside it; an `argument`; the old `gradient` of a leaf. */
   readonly kind: "made" | "found" | "argument" | "gradient";
   readonly bytes: number;
-  /** Its memory in the recorded run. */
-  readonly buffer: Buffer;
+  /** Its memory, where the function found it. */
+  readonly buffer: Buffer | null;
   /** Of arguments and gradients: which one. */
   readonly index: number;
 }

@@ -178,7 +178,8 @@ export class Replay {
       for (const { place, at } of laid) this.home.set(place, { buffer: arena, offset: at });
     }
     for (const place of life.keys()) {
-      if (place.kind === "found" && !bound.has(place)) this.home.set(place, { buffer: place.buffer, offset: 0 });
+      if (place.kind === "found" && !bound.has(place))
+        this.home.set(place, { buffer: place.buffer as Buffer, offset: 0 });
     }
   }
 }

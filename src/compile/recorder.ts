@@ -10,8 +10,8 @@ import type { Access, Place, Provider, Scalar, Step } from "./graph.js";
 
 export interface TouchedLeaf {
   readonly leaf: Tensor;
-  /** Its gradient when the function began. */
-  before: Tensor | null;
+  /** Whether it had a gradient when the function began. */
+  had: boolean;
   /** The function forgot that one before it made its own. */
   readonly dropped: boolean;
   used: boolean;
@@ -40,7 +40,8 @@ export class Recorder implements Capture {
   }
 
   private place(buffer: Buffer, kind: Place["kind"], index = -1): Place {
-    const place: Place = { id: this.places.size, kind, bytes: buffer.bytes, buffer, index };
+    const kept = kind === "found" ? buffer : null;
+    const place: Place = { id: this.places.size, kind, bytes: buffer.bytes, buffer: kept, index };
     this.places.set(buffer, place);
     return place;
   }
@@ -124,11 +125,11 @@ export class Recorder implements Capture {
 
   gradientChanges(leaf: Tensor, dropped: boolean): void {
     if (this.leaves.has(leaf)) return;
-    const touched: TouchedLeaf = { leaf, before: null, dropped, used: false };
+    const touched: TouchedLeaf = { leaf, had: false, dropped, used: false };
     this.leaves.set(leaf, touched);
     if (dropped) return;
     const before = leaf.gradUnseen;
-    touched.before = before;
+    touched.had = before !== null;
     if (before !== null && !this.places.has(before.buffer) && !this.made.has(before.buffer)) {
       this.place(before.buffer, "gradient", this.leaves.size - 1);
     }

@@ -11,7 +11,7 @@ import { Tensor } from "../tensor/index.js";
 import { type Place, placesRead, placesWritten } from "./graph.js";
 import { optimise } from "./passes.js";
 import { Replay } from "./program.js";
-import type { Recorder } from "./recorder.js";
+import type { Recorder, TouchedLeaf } from "./recorder.js";
 
 /** What stands for a gradient that a compiled step used and did not keep. */
 export const lost: Deferred = {
@@ -63,13 +63,16 @@ export class Recording {
   private readonly grad = isGradEnabled();
   private readonly device = defaultDevice();
   private readonly found = new Set<Buffer>();
+  private readonly touched: readonly TouchedLeaf[];
+  private readonly guards: readonly (() => boolean)[];
+  private readonly oldGradients: readonly Place[];
   private readonly written: readonly Place[];
   private readonly fresh: readonly Place[];
   private readonly replayer: Replay;
   private readonly memory = new Map<Place, { buffer: Buffer; moved: number }>();
 
   constructor(
-    private readonly recorder: Recorder,
+    recorder: Recorder,
     private readonly args: readonly ArgumentKind[],
     private readonly rest: readonly unknown[],
     private readonly outputs: readonly Result[],
@@ -86,17 +89,18 @@ export class Recording {
       for (const p of placesWritten(step)) if (p.kind !== "made") written.add(p);
       for (const p of [...placesRead(step), ...placesWritten(step)]) {
         if (p.kind === "argument" || p.kind === "gradient") used.add(p);
-        if (p.kind === "found") {
+        if (p.buffer !== null) {
           this.found.add(p.buffer);
           markRecorded(p.buffer);
         }
       }
     }
+    this.touched = [...recorder.leaves.values()];
+    this.guards = recorder.guards;
     this.written = [...written];
     this.oldGradients = [...used].filter((p) => p.kind === "gradient");
     this.replayer = new Replay(defaultEngine(args, this.device), steps, used);
   }
-  private readonly oldGradients: readonly Place[];
 
   get launches(): number {
     return this.replayer.launches;
@@ -125,10 +129,10 @@ export class Recording {
         break;
       }
     }
-    for (const { leaf, before, dropped } of this.recorder.leaves.values()) {
-      if (!dropped && (leaf.gradOrDeferred === null) !== (before === null)) return false;
+    for (const { leaf, had, dropped } of this.touched) {
+      if (!dropped && (leaf.gradOrDeferred !== null) !== had) return false;
     }
-    for (const holds of this.recorder.guards) if (!holds()) return false;
+    for (const holds of this.guards) if (!holds()) return false;
     return true;
   }
 
@@ -147,20 +151,20 @@ export class Recording {
       if (a.alias === i) bind(a.place, t.buffer, t.offset - a.offset);
     }
     for (const place of this.oldGradients) {
-      const { leaf } = [...this.recorder.leaves.values()][place.index] as { leaf: Tensor };
+      const { leaf } = this.touched[place.index] as { leaf: Tensor };
       bind(place, (leaf.gradUnseen as Tensor).buffer, 0);
     }
     const device = args[0]?.device ?? this.device;
     for (const place of this.fresh) bind(place, freshBuffer(place.bytes, device), 0);
     replayer.run((place) => memory.get(place) as { buffer: Buffer; moved: number });
     for (const place of this.written) {
-      const buffer = memory.get(place)?.buffer ?? place.buffer;
+      const buffer = memory.get(place)?.buffer ?? (place.buffer as Buffer);
       buffer.version += 1;
     }
     const show = (o: Output): Tensor => {
       const at = memory.get(o.place);
       return wrap(
-        at?.buffer ?? o.place.buffer,
+        at?.buffer ?? (o.place.buffer as Buffer),
         device,
         o.dtype,
         o.shape,
