@@ -22,6 +22,8 @@ export class DeviceError extends CressetError {}
 export class CompileError extends DeviceError {}
 /** Misuse of the tape: a second backward, a non-scalar root, a saved value changed in place. */
 export class AutogradError extends CressetError {}
+/** Something that `torch.compile` cannot record. */
+export class CaptureError extends CressetError {}
 /** A state dict whose keys or shapes do not match. */
 export class StateDictError extends CressetError {}
 /** A file that is truncated, oversized or not what it says it is. */

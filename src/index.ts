@@ -9,8 +9,17 @@
  * ```
  */
 export * as autograd from "./autograd/index.js";
+export { type CompileOptions, compile } from "./compile/compile.js";
 export * as cuda from "./device/cuda.js";
-export { cpuEngineName, Device, type DeviceType, getNumThreads, setCpuEngine, setNumThreads } from "./device/index.js";
+export {
+  cpuEngineName,
+  Device,
+  type DeviceType,
+  getNumThreads,
+  setCpuEngine,
+  setFlushDenormal,
+  setNumThreads,
+} from "./device/index.js";
 export * from "./errors.js";
 export * as nn from "./nn/index.js";
 export * as optim from "./optim/index.js";

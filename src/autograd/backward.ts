@@ -1,11 +1,13 @@
 /** `backward` and `grad`: the arguments checked, the roots seeded, the tape run. */
+import type { Device } from "../device/device.js";
 import { AutogradError, ShapeError, ValueError } from "../errors.js";
 import * as a from "../ops/arithmetic.js";
 import { full } from "../ops/creation.js";
-import { itemBytes } from "../ops/dtype.js";
+import { type DType, itemBytes } from "../ops/dtype.js";
 import { sameShape, show } from "../ops/shape.js";
 import { clone } from "../ops/view.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { withRegion } from "./region.js";
 import { type BackwardOptions, propagate } from "./tape.js";
 
 export interface BackwardArguments {
@@ -35,6 +37,24 @@ function optionsOf(o: BackwardArguments): BackwardOptions {
   return (ways[createGraph ? 1 : 0] as BackwardOptions[])[retainGraph ? 1 : 0] as BackwardOptions;
 }
 
+/** The gradient of a loss by itself, kept from one backward to the next as long as nobody changes it. */
+const ones = new WeakMap<Device, Map<DType, Tensor>>();
+function one({ device, dtype }: Tensor): Tensor {
+  let known = ones.get(device);
+  if (known === undefined) {
+    known = new Map();
+    ones.set(device, known);
+  }
+  let t = known.get(dtype);
+  if (t === undefined || t.buffer.version !== 0) {
+    t = withRegion(false, () => full([], 1, { dtype, device }));
+    t.buffer.claimed = true;
+    t.buffer.version = 0;
+    known.set(dtype, t);
+  }
+  return t;
+}
+
 function seed(root: Tensor, gradient: Tensor | null, op: string): Tensor {
   if (!root.requiresGrad) {
     throw new AutogradError(`${op}: the tensor does not require a gradient and was not made from one that does`);
@@ -45,7 +65,7 @@ function seed(root: Tensor, gradient: Tensor | null, op: string): Tensor {
         `${op}: the gradient is implied only for one element; this root has shape ${show(root.shape)}: pass a gradient`,
       );
     }
-    return full(root.shape, 1, { dtype: root.dtype, device: root.device });
+    return root.shape.length === 0 ? one(root) : full(root.shape, 1, { dtype: root.dtype, device: root.device });
   }
   if (!sameShape(gradient.shape, root.shape)) {
     throw new ShapeError(`${op}: a gradient of shape ${show(gradient.shape)} for a root of shape ${show(root.shape)}`);

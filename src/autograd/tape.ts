@@ -15,6 +15,8 @@ import { outlive, type Region, withRegion } from "./region.js";
  */
 export interface Deferred {
   readonly deferred: true;
+  /** It cannot be computed any more: `compute` throws. */
+  readonly lost?: true;
   compute(): Tensor;
   /** Copies what it will be computed from, so that nobody can change that in the meantime, and says which memory it holds. */
   keep(): readonly Buffer[];
@@ -248,7 +250,7 @@ function step(
   if (node.trace !== null) {
     for (const g of out) {
       if (g !== null && options.hasNaN(isDeferred(g) ? g.compute() : g)) {
-        throw new AutogradError(`backward: ${node.name} gave NaN; its forward call was\n${forwardTrace(node.trace)}`);
+        throw new AutogradError(`backward: ${node.name} gave NaN; its forward call was\n${userLines(node.trace)}`);
       }
     }
   }
@@ -324,8 +326,8 @@ function reachable(roots: readonly Tensor[]): Node[] {
 }
 
 /** The user's lines of a stack: those outside this library. */
-function forwardTrace(stack: string): string {
+export function userLines(stack: string): string {
   const lines = stack.split("\n").slice(1);
-  const own = lines.filter((l) => !/\/(src|dist)\/(autograd|ops|tensor|nn)\//.test(l));
+  const own = lines.filter((l) => !/\/(src|dist)\/(autograd|compile|data|nn|ops|optim|tensor)\//.test(l));
   return (own.length > 0 ? own : lines).slice(0, 4).join("\n");
 }

@@ -94,3 +94,11 @@ export function setNumThreads(count: number): void {
   cpuDevice().engine.threads = count;
 }
 export const getNumThreads = (): number => cpuDevice().engine.threads;
+
+/**
+ * Whether kernels take denormal numbers for zero, which some processors are slow with; off at first. Gives false, and changes
+ * nothing, where the engine or the processor cannot (wasm). https://pytorch.org/docs/stable/generated/torch.set_flush_denormal.html
+ */
+export function setFlushDenormal(mode: boolean): boolean {
+  return cpuDevice().engine.setFlushDenormal(mode);
+}

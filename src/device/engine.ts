@@ -4,6 +4,7 @@
  * with `host: false` (their memory is read asynchronously).
  */
 import type { Kernel } from "../kernel/ir.js";
+import type { PreparedLaunch, Program } from "./program.js";
 
 /** A run of device memory. Engines extend it with what they need to find it. */
 export abstract class Buffer {
@@ -56,5 +57,9 @@ export interface Engine {
     units: number,
     work: number,
   ): void;
+  /** Launches made ready to run many times, where the engine can do better than launch by launch. */
+  prepare?(launches: readonly PreparedLaunch[]): Program;
   threads: number;
+  /** Whether kernels take denormal numbers for zero; gives false, and changes nothing, where the engine has no such mode. */
+  setFlushDenormal(on: boolean): boolean;
 }

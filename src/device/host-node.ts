@@ -1,10 +1,14 @@
 /** What Node hosts: both CPU engines. Chosen by the package's `#host` import. */
+import * as os from "node:os";
+import { Worker } from "node:worker_threads";
 import { CompileError, DeviceError, ValueError } from "../errors.js";
 import type { Kernel } from "../kernel/ir.js";
 import { printKernel } from "../kernel/print.js";
+import { createCollector } from "./collector-node.js";
 import type { Engine } from "./engine.js";
 import { NativeEngine } from "./native/engine.js";
 import { WasmEngine } from "./wasm/engine.js";
+import type { WorkerHost } from "./wasm/pool.js";
 
 export type CpuEngineName = "native" | "wasm";
 
@@ -26,9 +30,31 @@ const say = (line: string): void => {
   if (!process.env["CRESSET_QUIET"]) process.stderr.write(`cresset: ${line}\n`);
 };
 
+let refused = false;
+
+/** Workers of Node's own. They take nothing from this process: no flags, no loaders, no input. */
+export const workers: WorkerHost = {
+  threads: os.availableParallelism(),
+  start(source, workerData, failed) {
+    const refuse = (error: Error): void => {
+      failed();
+      if (!refused) say(`the wasm engine runs on one thread: a worker did not start: ${error.message}`);
+      refused = true;
+    };
+    const text = `${source} const { memory, me } = require("node:worker_threads").workerData; work(memory, me);`;
+    try {
+      const worker = new Worker(text, { eval: true, workerData, execArgv: [], name: "cresset" });
+      worker.on("error", refuse);
+      worker.unref();
+    } catch (error) {
+      refuse(error as Error);
+    }
+  },
+};
+
 export function createCpuEngine(name: CpuEngineName | null, native: Engine | null, wasm: Engine | null): Engine {
   const onCompile = debugging ? listener : undefined;
-  const makeWasm = (): Engine => wasm ?? new WasmEngine({ onCompile });
+  const makeWasm = (): Engine => wasm ?? new WasmEngine({ onCompile, workers, collector: createCollector });
   if (name === "wasm") return makeWasm();
   if (native !== null) return native;
   try {

@@ -18,11 +18,13 @@ function polynomial(x: Expr, coefficients: readonly number[]): Expr {
 const inF64 = (f: (...args: Expr[]) => Expr, ...args: Expr[]): Expr =>
   args[0]?.type === "f32" ? cast(f(...args.map((a) => cast(a, "f64"))), "f32") : f(...args);
 
-/** 2ⁿ for a whole n (as float) within the normal exponents. */
+/**
+ * 2ⁿ for a whole n (as float) within the normal exponents. Added to 1.5·2^(digits − 1), n + bias stands in the lowest bits of
+ * the sum, from where a shift makes it the exponent; everything above is shifted out. A conversion would have to saturate.
+ */
 function exp2i(n: Expr): Expr {
-  if (n.type === "f32") return bitcast(k.shl(k.add(cast(n, "i32"), 127), 23), "f32");
-  // By way of i32, which vector units convert to.
-  return bitcast(k.shl(k.add(cast(cast(n, "i32"), "i64"), 1023), 52), "f64");
+  if (n.type === "f32") return bitcast(k.shl(bitcast(k.add(n, 12582912 + 127), "i32"), 23), "f32");
+  return bitcast(k.shl(bitcast(k.add(n, 6755399441055744 + 1023), "i64"), 52), "f64");
 }
 
 /** x·2ⁿ in two exact steps, so that results reach the denormals and infinity. */
@@ -36,15 +38,17 @@ function exp(x: Expr): Expr {
   const low = f32 ? -104 : -746;
   const high = f32 ? 89 : 710;
   // Clamping with comparisons that fail for NaN lets NaN through.
-  const c = select(k.lt(x, low), low, select(k.gt(x, high), high, x));
+  const capped = select(k.gt(x, high), high, x);
+  const c = select(k.lt(capped, low), low, capped);
   const n = k.round(k.mul(c, Math.LOG2E));
   if (f32) {
     const r = k.sub(k.sub(c, k.mul(n, 0.693359375)), k.mul(n, -2.1219444e-4));
-    const p = polynomial(
-      r,
-      [1.98756915e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1],
-    );
-    return scale2(k.add(k.add(k.mul(p, k.mul(r, r)), r), 1), n);
+    // In pairs (Estrin): the chain of dependent operations, which bounds the speed, is half as long.
+    const z = k.mul(r, r);
+    const pair = (high: number, low: number): Expr => k.add(k.mul(r, high), low);
+    const upper = k.add(k.mul(pair(1.98756915e-4, 1.3981999507e-3), z), pair(8.3334519073e-3, 4.1665795894e-2));
+    const p = k.add(k.mul(upper, z), pair(1.6666665459e-1, 5.0000001201e-1));
+    return scale2(k.add(k.add(k.mul(p, z), r), 1), n);
   }
   const r = k.sub(k.sub(c, k.mul(n, 6.93145751953125e-1)), k.mul(n, 1.42860682030941723212e-6));
   const z = k.mul(r, r);

@@ -167,7 +167,29 @@ export interface MatmulKernel {
   readonly finish: Expr | null;
 }
 
-export type Kernel = LoopKernel | MatmulKernel;
+/**
+ * A convolution of one to three dimensions, written for three (d, h, w), with the filter as a list of taps. `correlate`:
+ *
+ *   Y[b, g, m, o] = bias[g, m] + Σ_{c, t} W[g, m, c, t] · X[b, g, c, o · stride + tap(t) − pad]
+ *
+ * and `weights`, its gradient with respect to W:
+ *
+ *   W[g, m, c, t] = Σ_{b, o} Y[b, g, m, o] · X[b, g, c, o · stride + tap(t) − pad]
+ *
+ * where X is 0 outside. Any strides on W and, in `correlate`, on Y. The launch arguments are in kernel/convolution.ts. A tap is
+ * five int32: its position modulo the stride, as one number; its position divided by the stride, in d, h and w; and the
+ * element of W at which it stands.
+ */
+export interface ConvolutionKernel {
+  readonly kind: "convolution";
+  readonly name: string;
+  readonly type: "float32" | "float64";
+  readonly pass: "correlate" | "weights";
+  /** `correlate` only. */
+  readonly bias: boolean;
+}
+
+export type Kernel = LoopKernel | MatmulKernel | ConvolutionKernel;
 
 /** The register type a storage type is computed in. */
 export const valueTypeOf: Readonly<Record<StorageType, ValueType>> = {

@@ -2,7 +2,7 @@
  * Prints a kernel as indented pseudo-code: the loop nest, its passes in the order a renderer runs them, common subexpressions
  * as numbered temporaries. For people who debug (`CRESSET_DEBUG=kernels`); nothing reads it back.
  */
-import type { Expr, Fold, Kernel, LoopKernel, MatmulKernel, Store } from "./ir.js";
+import type { ConvolutionKernel, Expr, Fold, Kernel, LoopKernel, MatmulKernel, Store } from "./ir.js";
 
 const infix: Readonly<Partial<Record<Expr["op"], string>>> = {
   add: "+",
@@ -24,7 +24,17 @@ const infix: Readonly<Partial<Record<Expr["op"], string>>> = {
 const foldSign: Readonly<Record<Fold, string>> = { sum: "+=", prod: "*=", max: "max=", min: "min=" };
 
 export function printKernel(kernel: Kernel): string {
-  return kernel.kind === "loop" ? printLoop(kernel) : printMatmul(kernel);
+  if (kernel.kind === "loop") return printLoop(kernel);
+  return kernel.kind === "matmul" ? printMatmul(kernel) : printConvolution(kernel);
+}
+
+function printConvolution({ name, type, pass, bias }: ConvolutionKernel): string {
+  const x = "X[b, g, c, o * stride + tap(t) - pad]";
+  const lines =
+    pass === "correlate"
+      ? ["for b, g, m, o:", `  Y[b, g, m, o] = ${bias ? "bias[g, m] + " : ""}sum over c, t of W[g, m, c, t] * ${x}`]
+      : ["for g, m, c, t:", `  W[g, m, c, t] = sum over b, o of Y[b, g, m, o] * ${x}`];
+  return [`convolution ${name}: ${type}`, ...lines.map((line) => `  ${line}`)].join("\n");
 }
 
 const letter = (axis: number): string => (axis < 6 ? "ijklmn"[axis] : `i${axis}`);

@@ -14,15 +14,178 @@
  * Source: {@link https://docs.pytorch.org/docs/stable/nn.functional.html}
  */
 
-import type { Reduction } from "../ops/index.js";
+import type {
+  AvgPoolOptions,
+  BatchNormOptions,
+  ConvOptions,
+  ConvTransposeOptions,
+  MaxPoolOptions,
+  Reduction,
+  Sizes,
+} from "../ops/index.js";
 import * as ops from "../ops/index.js";
 import type { Generator, Tensor } from "../tensor/index.js";
 
-export type { Reduction } from "../ops/index.js";
+export type {
+  AvgPoolOptions,
+  BatchNormOptions,
+  ConvOptions,
+  ConvTransposeOptions,
+  MaxPoolOptions,
+  PoolOptions,
+  Reduction,
+  Sizes,
+} from "../ops/index.js";
 
 /** `x Wᵀ + b`; x (…, in), weight (out, in), bias (out). */
 export function linear(input: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   return ops.linear(input, weight, bias);
+}
+
+/** Convolution of (N, C, L), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
+export function conv1d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return ops.conv1d(input, weight, bias, options);
+}
+
+/** Convolution of (N, C, H, W), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
+export function conv2d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return ops.conv2d(input, weight, bias, options);
+}
+
+/** Convolution of (N, C, D, H, W), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
+export function conv3d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return ops.conv3d(input, weight, bias, options);
+}
+
+/** The transpose of 1-dimensional convolution: (N, C, L) with a weight (C, out / groups, …). */
+export function convTranspose1d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return ops.convTranspose1d(input, weight, bias, options);
+}
+
+/** The transpose of 2-dimensional convolution: (N, C, H, W) with a weight (C, out / groups, …). */
+export function convTranspose2d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return ops.convTranspose2d(input, weight, bias, options);
+}
+
+/** The transpose of 3-dimensional convolution: (N, C, D, H, W) with a weight (C, out / groups, …). */
+export function convTranspose3d(
+  input: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return ops.convTranspose3d(input, weight, bias, options);
+}
+
+/** What `maxPool…` gives with `returnIndices`: the indices (int32) count the elements of each plane of the input. */
+export interface MaxPoolResult {
+  values: Tensor;
+  indices: Tensor;
+}
+
+/** The largest of each window, over the last dimension. */
+export function maxPool1d(
+  input: Tensor,
+  kernelSize: Sizes,
+  options?: MaxPoolOptions & { returnIndices?: false },
+): Tensor;
+export function maxPool1d(
+  input: Tensor,
+  kernelSize: Sizes,
+  options: MaxPoolOptions & { returnIndices: true },
+): MaxPoolResult;
+export function maxPool1d(
+  input: Tensor,
+  kernelSize: Sizes,
+  { returnIndices = false, ...options }: MaxPoolOptions & { returnIndices?: boolean } = {},
+): Tensor | MaxPoolResult {
+  const result = ops.maxPool1d(input, kernelSize, options);
+  return returnIndices ? result : result.values;
+}
+
+/** The largest of each window, over the last 2 dimensions. */
+export function maxPool2d(
+  input: Tensor,
+  kernelSize: Sizes,
+  options?: MaxPoolOptions & { returnIndices?: false },
+): Tensor;
+export function maxPool2d(
+  input: Tensor,
+  kernelSize: Sizes,
+  options: MaxPoolOptions & { returnIndices: true },
+): MaxPoolResult;
+export function maxPool2d(
+  input: Tensor,
+  kernelSize: Sizes,
+  { returnIndices = false, ...options }: MaxPoolOptions & { returnIndices?: boolean } = {},
+): Tensor | MaxPoolResult {
+  const result = ops.maxPool2d(input, kernelSize, options);
+  return returnIndices ? result : result.values;
+}
+
+/** The largest of each window, over the last 3 dimensions. */
+export function maxPool3d(
+  input: Tensor,
+  kernelSize: Sizes,
+  options?: MaxPoolOptions & { returnIndices?: false },
+): Tensor;
+export function maxPool3d(
+  input: Tensor,
+  kernelSize: Sizes,
+  options: MaxPoolOptions & { returnIndices: true },
+): MaxPoolResult;
+export function maxPool3d(
+  input: Tensor,
+  kernelSize: Sizes,
+  { returnIndices = false, ...options }: MaxPoolOptions & { returnIndices?: boolean } = {},
+): Tensor | MaxPoolResult {
+  const result = ops.maxPool3d(input, kernelSize, options);
+  return returnIndices ? result : result.values;
+}
+
+/** The mean of each window, over the last dimension. */
+export function avgPool1d(input: Tensor, kernelSize: Sizes, options: AvgPoolOptions = {}): Tensor {
+  return ops.avgPool1d(input, kernelSize, options);
+}
+
+/** The mean of each window, over the last 2 dimensions. */
+export function avgPool2d(input: Tensor, kernelSize: Sizes, options: AvgPoolOptions = {}): Tensor {
+  return ops.avgPool2d(input, kernelSize, options);
+}
+
+/** The mean of each window, over the last 3 dimensions. */
+export function avgPool3d(input: Tensor, kernelSize: Sizes, options: AvgPoolOptions = {}): Tensor {
+  return ops.avgPool3d(input, kernelSize, options);
+}
+
+/** The mean of as many windows as the output has elements, whatever the input's size. */
+export function adaptiveAvgPool1d(input: Tensor, outputSize: number): Tensor {
+  return ops.adaptiveAvgPool1d(input, outputSize);
+}
+
+/** The largest of as many windows as the output has elements, whatever the input's size. */
+export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
+  return ops.adaptiveMaxPool1d(input, outputSize);
+}
+
+/** The mean of as many windows as the output has elements, whatever the input's size; null keeps a size. */
+export function adaptiveAvgPool2d(input: Tensor, outputSize: number | readonly (number | null)[]): Tensor {
+  return ops.adaptiveAvgPool2d(input, outputSize);
+}
+
+/** The largest of as many windows as the output has elements, whatever the input's size; null keeps a size. */
+export function adaptiveMaxPool2d(input: Tensor, outputSize: number | readonly (number | null)[]): Tensor {
+  return ops.adaptiveMaxPool2d(input, outputSize);
 }
 
 /** `1 / (1 + e⁻ˣ)`. */
@@ -92,6 +255,30 @@ export function layerNorm(
   eps = 1e-5,
 ): Tensor {
   return ops.layerNorm(input, normalizedShape, weight, bias, eps);
+}
+
+/**
+ * `(x − mean) / √(var + eps) · weight + bias` for each channel of (N, C, …). While `training`, by the batch's statistics, which
+ * also move the running ones.
+ */
+export function batchNorm(
+  input: Tensor,
+  runningMean: Tensor | null,
+  runningVar: Tensor | null,
+  { weight = null, bias = null, ...options }: BatchNormOptions & { weight?: Tensor | null; bias?: Tensor | null } = {},
+): Tensor {
+  return ops.batchNorm(input, runningMean, runningVar, weight, bias, options);
+}
+
+/** `(x − mean) / √(var + eps) · weight + bias` over each of `numGroups` groups of channels of each image of (N, C, …). */
+export function groupNorm(
+  input: Tensor,
+  numGroups: number,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  eps = 1e-5,
+): Tensor {
+  return ops.groupNorm(input, numGroups, weight, bias, eps);
 }
 
 /** While `training`, zeroes elements with probability `p` and scales the others by 1 / (1 − p). */

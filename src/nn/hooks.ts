@@ -2,6 +2,7 @@
  * Forward hooks. A module without hooks pays nothing: the first hook puts a `forward` of its own on the instance, in
  * front of the class's, and the last one removed takes it away again. So hooks run for `forward` and `call` alike.
  */
+import { structureChanged } from "../ops/capture.js";
 import type { Module } from "./module.js";
 
 type Inputs<M extends Module> = Parameters<M["forward"]>;
@@ -41,8 +42,10 @@ export function addHook<M extends Module>(
   const entry = { hook: hook as unknown as AnyHook };
   const list = hooks[when];
   list.add(entry);
+  structureChanged();
   return () => {
     if (!list.delete(entry)) return;
+    structureChanged();
     const left = installed.get(module);
     if (left && left.before.size + left.after.size === 0) {
       left.uninstall();

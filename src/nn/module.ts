@@ -3,8 +3,10 @@
  * author puts them, in plain fields and arrays, so nothing needs registering but buffers. What the parts compute is
  * theirs; reading and writing state dicts is in state-dict.ts, hooks are in hooks.ts.
  */
+import { isDeferred } from "../autograd/tape.js";
 import { Device } from "../device/index.js";
 import { DTypeError, ValueError } from "../errors.js";
+import { capturing, structureChanged } from "../ops/capture.js";
 import { dtypes, isFloating } from "../ops/index.js";
 import { type DeviceLike, type DType, noGrad, Tensor } from "../tensor/index.js";
 import { addHook, type ForwardHook, type ForwardPreHook } from "./hooks.js";
@@ -48,7 +50,15 @@ export type Layer = Module & { forward(input: Tensor): Tensor };
  */
 export abstract class Module {
   /** True while training; {@link Dropout} and others behave differently in evaluation. Set it with `train` and `eval`. */
-  training = true;
+  get training(): boolean {
+    const mode = this.#training;
+    capturing()?.guard(() => this.#training === mode);
+    return mode;
+  }
+  set training(mode: boolean) {
+    this.#training = mode;
+  }
+  #training = true;
 
   /** The names of buffers, and whether each belongs to the state dict. The tensors are in fields of these names. */
   readonly #buffers = new Map<string, boolean>();
@@ -218,10 +228,14 @@ export abstract class Module {
    */
   to(target: ToTarget): this {
     const convert = conversion(target);
+    structureChanged();
     noGrad(() => {
       for (const parameter of this.parameters()) {
         parameter.setData(convert(parameter));
-        if (parameter.grad) parameter.grad = convert(parameter.grad);
+        const gradient = parameter.gradOrDeferred;
+        if (gradient === null) continue;
+        if (isDeferred(gradient) && gradient.lost) parameter.dropGrad();
+        else parameter.grad = convert(parameter.grad as Tensor);
       }
       for (const module of this.modules()) {
         for (const [name, buffer] of module.#ownBuffers(false)) {

@@ -5,22 +5,55 @@
 import { passing } from "../autograd/tape.js";
 import type { Tensor } from "../tensor/index.js";
 import { ELU, GELU, LeakyReLU, LogSoftmax, ReLU, Sigmoid, SiLU, Softmax, Softplus, Tanh } from "./activation.js";
+import { BatchNorm2d, GroupNorm } from "./batchnorm.js";
+import { Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d } from "./convolution.js";
 import { Flatten, Unflatten } from "./flatten.js";
 import { Identity, Linear } from "./linear.js";
 import type { Layer } from "./module.js";
 import { LayerNorm } from "./normalization.js";
+import {
+  AdaptiveAvgPool1d,
+  AdaptiveAvgPool2d,
+  AdaptiveMaxPool1d,
+  AdaptiveMaxPool2d,
+  AvgPool1d,
+  AvgPool2d,
+  AvgPool3d,
+  MaxPool1d,
+  MaxPool2d,
+  MaxPool3d,
+} from "./pooling.js";
 
 // A hook or a subclass with a forward of its own changes the function, and with it the answer.
 const keepNothing: ReadonlySet<unknown> = new Set(
   [
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    // the three batch norms share one forward
+    BatchNorm2d,
+    Conv1d,
+    Conv2d,
+    Conv3d,
+    ConvTranspose1d,
+    ConvTranspose2d,
+    ConvTranspose3d,
     ELU,
     Flatten,
     GELU,
+    GroupNorm,
     Identity,
     LayerNorm,
     LeakyReLU,
     Linear,
     LogSoftmax,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
     ReLU,
     Sigmoid,
     SiLU,

@@ -18,6 +18,7 @@ import {
   valueTypeOf,
 } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { capturing } from "./capture.js";
 import { codeOf, type DType, dtypes, itemBytes } from "./dtype.js";
 import { launch } from "./launch.js";
 import { broadcastStrides, contiguousStrides, numelOf, type Shape } from "./shape.js";
@@ -45,10 +46,17 @@ export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor 
   const bytes = itemBytes[dtype];
   if (bytes === undefined)
     throw new DTypeError(`'${String(dtype)}' is not a dtype; expected one of ${dtypes.join(", ")}`);
-  const buffer = device.engine.alloc(numelOf(shape) * bytes);
+  const buffer = freshBuffer(numelOf(shape) * bytes, device);
+  capturing()?.allocated(buffer);
+  return construct(buffer, device, dtype, shape, contiguousStrides(shape), 0, true);
+}
+
+/** Memory with undefined contents, which the region it is made in may take back. */
+export function freshBuffer(bytes: number, device: Device): Buffer {
+  const buffer = device.engine.alloc(bytes);
   allocated(buffer);
   buffer.engine = device.engine;
-  return construct(buffer, device, dtype, shape, contiguousStrides(shape), 0, true);
+  return buffer;
 }
 
 /** The device of an operation: that of its tensors, which must agree. */

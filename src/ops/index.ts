@@ -2,6 +2,8 @@
 
 export * from "./activations.js";
 export * as elementwise from "./arithmetic.js";
+export * from "./batchnorm.js";
+export * from "./convolution.js";
 export * from "./creation.js";
 export * from "./dropout.js";
 export * from "./dtype.js";
@@ -10,6 +12,7 @@ export * from "./losses.js";
 export * from "./matmul.js";
 export * from "./norms.js";
 export * from "./optimisers.js";
+export * from "./pooling.js";
 export * from "./random.js";
 export * from "./reduce.js";
 export * from "./shape.js";

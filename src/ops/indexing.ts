@@ -7,6 +7,7 @@ import { DTypeError, IndexError, ShapeError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { capturing } from "./capture.js";
 import { emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { isFloating, isInteger } from "./dtype.js";
@@ -95,12 +96,21 @@ function checkedIndices(op: string, index: Tensor, n: number): Tensor {
   if (!isInteger(index.dtype)) throw new DTypeError(`${op}: indices must be integers, not ${index.dtype}`);
   const i = cast(index.detach(), "int32");
   if (i.numel() === 0) return i;
-  const low = i.amin().item();
-  const high = i.amax().item();
-  if (low < -n || high >= n) {
-    throw new IndexError(`${op}: index ${low < -n ? low : high} is out of range for a dimension of size ${n}`);
+  const check = ([low, high]: readonly number[]): void => {
+    if ((low as number) >= -n && (high as number) < n) return;
+    const wrong = (low as number) < -n ? low : high;
+    throw new IndexError(`${op}: index ${wrong} is out of range for a dimension of size ${n}`);
+  };
+  const capture = capturing();
+  const extremes = [i.amin(), i.amax()] as const;
+  let negative = true;
+  if (capture !== null) capture.inspect(extremes, check);
+  else {
+    const numbers = extremes.map((t) => t.item());
+    check(numbers);
+    negative = (numbers[0] as number) < 0;
   }
-  return low < 0 ? a.whereSelect.call(a.add.call(i, n), i, a.lt.call(i, 0)) : i;
+  return negative ? a.whereSelect.call(a.add.call(i, n), i, a.lt.call(i, 0)) : i;
 }
 
 /** Offsets of positions 0 … n−1 of each of the dimensions, summed and broadcast to their sizes. */
@@ -229,6 +239,7 @@ export function setListToTensor(f: typeof listToTensor): void {
 
 /** Positions of the true entries, one column a dimension. */
 export function nonzero(x: Tensor): Tensor {
+  capturing()?.refuse("asking which entries are true");
   const mask = contiguous(cast(x.detach(), "bool"));
   const bytes = mask.device.engine.view(mask.buffer).subarray(mask.offset, mask.offset + mask.numel());
   const found: number[] = [];

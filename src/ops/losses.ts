@@ -6,6 +6,7 @@ import * as k from "../kernel/expr.js";
 import { type Expr, rewrite, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { capturing } from "./capture.js";
 import { type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
 import { Elementwise } from "./elementwise.js";
 import { gather } from "./indexing.js";
@@ -157,11 +158,7 @@ const bce = new FoldedLoss(
 /** −(t·log x + (1−t)·log(1−x)) */
 export function bceLoss(x: Tensor, t: Tensor, weight: Tensor | null = null, reduction: Reduction = "mean"): Tensor {
   equalShapes("bceLoss", x, t);
-  if (x.device.engine.host && outsideUnit(x)) {
-    throw new ValueError(
-      "bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss",
-    );
-  }
+  checkUnit(x);
   if (weight === null) return bce.call([x, t], reduction);
   return fold(bce.call([x, t], "none").mul(weight), reduction);
 }
@@ -172,10 +169,18 @@ const outsideRows = new Rows("outsideUnit", 1, (args) => [
     value: k.reduce("max", k.cast(k.not(k.and(k.ge(args[0] as Expr, 0), k.le(args[0] as Expr, 1))), "i32")),
   },
 ]);
-function outsideUnit(x: Tensor): boolean {
-  if (x.numel() === 0) return false;
+function checkUnit(x: Tensor): void {
+  if (!x.device.engine.host || x.numel() === 0) return;
   const flag = outsideRows.foldAll([x.detach()], x.shape, x.dtype, "int32");
-  return flag.item() > 0;
+  const check = ([outside]: readonly number[]): void => {
+    if (outside === 0) return;
+    throw new ValueError(
+      "bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss",
+    );
+  };
+  const capture = capturing();
+  if (capture === null) check([flag.item()]);
+  else capture.inspect([flag], check);
 }
 
 const fold = (x: Tensor, reduction: Reduction): Tensor =>

@@ -1,6 +1,6 @@
 /**
  * Matrix products in all their shapes. Products of a few rows are reductions (they run at the speed of memory); larger ones
- * go to the engine's packed schedule; integers always reduce. Bias and activation run in the product's own kernel.
+ * go to the engine's packed schedule, 16-bit floats by way of float32; integers always reduce. Bias and activation run in the product's own kernel.
  */
 import { isGradEnabled } from "../autograd/mode.js";
 import { record, records } from "../autograd/tape.js";
@@ -17,7 +17,7 @@ import { outerGradient } from "./outer.js";
 import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { broadcast, numelOf, type Shape, show } from "./shape.js";
-import { expand, reshape, transpose, unsqueeze } from "./view.js";
+import { cast, expand, reshape, transpose, unsqueeze } from "./view.js";
 
 const dot = new Rows("dot", 2, (args) => [
   { per: "row", value: k.reduce("sum", k.mul(args[0] as Expr, args[1] as Expr)) },
@@ -72,8 +72,12 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
 function product(a: Tensor, b: Tensor, bias: Tensor | null, to: Shape): Tensor {
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
-  const full = isFloating(a.dtype) && a.dtype !== "float16" && a.dtype !== "bfloat16";
-  if (full && M > fewRows && N > fewRows && K > 0) {
+  if (isFloating(a.dtype) && M > fewRows && N > fewRows && K > 0) {
+    if (a.dtype === "float16" || a.dtype === "bfloat16") {
+      // 16 bits are storage: the sums are float32, rounded once.
+      const wide = (t: Tensor): Tensor => cast(t.detach(), "float32");
+      return cast(product(wide(a), wide(b), bias === null ? null : wide(bias), to), a.dtype);
+    }
     const out = emptyTensor(to, a.dtype, a.device);
     if (out.numel() > 0) packed(a, b, out, bias);
     return out;
@@ -215,7 +219,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
       if (rows === 1 && !isGradEnabled() && g.contiguous_) {
         const v = needs[1] ? node.input(0) : null;
         return [
-          needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
+          needs[0] ? oneRowBack(g, node.input(1), shape) : null,
           v === null ? null : outerGradient(g, v.contiguous_ ? v : v.contiguous(), weight.shape),
           needs[2] ? reshape(g, [outputs]) : null,
         ];
@@ -238,6 +242,18 @@ function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inp
   else dotBias.callFlat([x, weight, bias], [out], ["column", "full", "row", "row"], outputs, inputs, x.dtype);
   return out;
 }
+
+/** The gradient of one row's input: Wᵀ·g, down the columns of the weight. */
+function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
+  const [outputs, inputs] = weight.shape as [number, number];
+  if (!weight.contiguous_ || !isFloating(g.dtype) || g.dtype !== weight.dtype || inputs === 0 || outputs === 0) {
+    return reshape(matmul(g, weight), shape);
+  }
+  const out = emptyTensor(shape, g.dtype, g.device);
+  dot.callViews([g, weight], out, [inputs], [outputs], [[0, 1], [1, inputs], oneColumn], g.dtype);
+  return out;
+}
+const oneColumn: Shape = [1, 0];
 
 function manyRows(
   x: Tensor,

@@ -7,6 +7,7 @@ import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import { type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { hostNumbers } from "./capture.js";
 import { type BodyStore, LoopFamily } from "./core.js";
 import { columnStrides, OuterProduct, rowStrides } from "./outer.js";
 
@@ -22,22 +23,24 @@ class Update {
     private readonly rule: Rule,
   ) {}
 
-  run(parameter: Tensor, gradient: Gradient, state: readonly Tensor[], settings: readonly number[]): void {
+  run(parameter: Tensor, gradient: Gradient, state: readonly Tensor[], numbers: () => readonly number[]): void {
     const n = parameter.numel();
-    if (n === 0) return;
+    if (n === 0) {
+      numbers();
+      return;
+    }
     const written = [parameter, ...state];
     let flat = true;
     for (const t of written) {
       if (!t.contiguous_) flat = false;
       t.buffer.version += 1;
     }
-    if (isDeferred(gradient)) {
-      if (gradient instanceof OuterProduct && flat) {
-        this.runOuter(gradient, written, settings);
-        return;
-      }
-      gradient = gradient.compute();
+    if (gradient instanceof OuterProduct && flat) {
+      this.runOuter(gradient, written, hostNumbers(numbers));
+      return;
     }
+    if (isDeferred(gradient)) gradient = gradient.compute();
+    const settings = hostNumbers(numbers);
     const all = [parameter, gradient, ...state, ...written];
     const inputs = this.inputs;
     const family = this.family(parameter, false);
@@ -82,6 +85,7 @@ const at = (s: readonly Expr[], i: number): Expr => s[i] as Expr;
 /** Settings: gradient sign, weight decay, lr; with momentum also its factor, the gradient's weight, the look-ahead. */
 const decayed = (s: readonly Expr[], c: readonly Expr[]): Expr =>
   k.add(k.mul(at(s, 1), at(c, 0)), k.mul(at(s, 0), at(c, 1)));
+const sgdPlain = new Update("sgd", 2, 1, (s, c) => [k.sub(at(s, 0), k.mul(at(c, 0), at(s, 1)))]);
 const sgd = new Update("sgd", 2, 3, (s, c) => [k.sub(at(s, 0), k.mul(at(c, 2), decayed(s, c)))]);
 const momentumRule =
   (nesterov: boolean) =>
@@ -93,6 +97,8 @@ const momentumRule =
   };
 const sgdMomentum = new Update("sgdMomentum", 3, 5, momentumRule(false));
 const sgdNesterov = new Update("sgdNesterov", 3, 6, momentumRule(true));
+
+const common = (o: Readonly<SgdSettings>): number[] => [o.maximize ? -1 : 1, o.weightDecay, o.lr];
 
 export interface SgdSettings {
   lr: number;
@@ -113,14 +119,14 @@ export function sgdStep(
   o: Readonly<SgdSettings>,
   first: boolean,
 ): void {
-  const common = [o.maximize ? -1 : 1, o.weightDecay, o.lr];
   if (buffer === null) {
-    sgd.run(parameter, gradient, [], common);
+    if (o.weightDecay === 0 && !o.maximize) sgdPlain.run(parameter, gradient, [], () => [o.lr]);
+    else sgd.run(parameter, gradient, [], () => common(o));
     return;
   }
   // The first step copies the gradient into the buffer.
-  const settings = [...common, first ? 0 : o.momentum, first ? 1 : 1 - o.dampening];
-  if (o.nesterov) sgdNesterov.run(parameter, gradient, [buffer], [...settings, o.momentum]);
+  const settings = (): number[] => [...common(o), first ? 0 : o.momentum, first ? 1 : 1 - o.dampening];
+  if (o.nesterov) sgdNesterov.run(parameter, gradient, [buffer], () => [...settings(), o.momentum]);
   else sgdMomentum.run(parameter, gradient, [buffer], settings);
 }
 
@@ -158,23 +164,29 @@ export interface AdamSettings {
   beta2: number;
   eps: number;
   weightDecay: number;
-  /** Counted from 1. */
+  /** Counted from 1; the caller counts. */
   step: number;
   /** AdamW: decay the parameter, not the gradient. */
   decoupled: boolean;
   maximize: boolean;
 }
 
-/** https://pytorch.org/docs/stable/generated/torch.optim.Adam.html */
+/** https://pytorch.org/docs/stable/generated/torch.optim.Adam.html — `next` gives the settings of each step anew. */
 export function adamStep(
   parameter: Tensor,
   gradient: Gradient,
   expAvg: Tensor,
   expAvgSq: Tensor,
   maxExpAvgSq: Tensor | null,
-  o: AdamSettings,
+  next: () => AdamSettings,
 ): void {
-  const settings = [
+  const settings = (): number[] => adamNumbers(next());
+  if (maxExpAvgSq === null) adam.run(parameter, gradient, [expAvg, expAvgSq], settings);
+  else adamAms.run(parameter, gradient, [expAvg, expAvgSq, maxExpAvgSq], settings);
+}
+
+function adamNumbers(o: AdamSettings): number[] {
+  return [
     o.maximize ? -1 : 1,
     o.decoupled ? 0 : o.weightDecay,
     o.decoupled ? 1 - o.lr * o.weightDecay : 1,
@@ -186,6 +198,4 @@ export function adamStep(
     1 / Math.sqrt(1 - o.beta2 ** o.step),
     o.eps,
   ];
-  if (maxExpAvgSq === null) adam.run(parameter, gradient, [expAvg, expAvgSq], settings);
-  else adamAms.run(parameter, gradient, [expAvg, expAvgSq, maxExpAvgSq], settings);
 }

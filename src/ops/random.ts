@@ -6,6 +6,7 @@ import { ValueError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { capturing, hostNumbers } from "./capture.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { deviceFrom, finish, fromTypedArray, likeOptions, type TensorOptions } from "./creation.js";
 import { type DType, defaultInteger, getDefaultDType, isFloating } from "./dtype.js";
@@ -27,6 +28,7 @@ export class Generator {
   /** Starts the stream of `seed` (a whole number) at its beginning. */
   manualSeed(seed: number): this {
     if (!Number.isSafeInteger(seed)) throw new ValueError(`manualSeed: ${seed} is not a whole number`);
+    capturing()?.refuse("manualSeed");
     this.seed_ = seed;
     this.position = 0;
     return this;
@@ -141,7 +143,7 @@ function drawInto(
       [blocks],
       [],
       outs.map(() => [4]),
-      [...g.advance(blocks), a, b],
+      hostNumbers(() => [...g.advance(blocks), a, b]),
     );
   }
   return t.slice(0, 0, n);

@@ -5,10 +5,11 @@ import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { wrap } from "./core.js";
 import { type DType, defaultInteger, isFloating, toFloating } from "./dtype.js";
 import { setSumTo } from "./elementwise.js";
-import { Rows } from "./rows.js";
-import { numelOf, type Shape, sameShape, show, wrapDim, wrapDims } from "./shape.js";
+import { type RowBody, Rows } from "./rows.js";
+import { contiguousStrides, numelOf, type Shape, sameShape, show, wrapDim, wrapDims } from "./shape.js";
 import { cast, expand, reshape } from "./view.js";
 
 export type Dims = number | readonly number[] | null | undefined;
@@ -44,16 +45,15 @@ const logsumexpRows = new Rows("logsumexp", 1, (x) => {
   return row(k.add(k.log(k.reduce("sum", k.exp(k.sub(arg(x), finite)))), finite));
 });
 
-/** The first position of the extreme; NaN counts as the most extreme. */
-function argBody(fold: "max" | "min"): (x: readonly Expr[]) => readonly { per: "row"; value: Expr }[] {
+/** The extreme and its first position along the folded axis, which is number `axis`; NaN counts as the most extreme. */
+function argBody(fold: "max" | "min", axis: number): RowBody {
   return (x) => {
     const v = arg(x).type === "bool" ? k.cast(arg(x), "i32") : arg(x);
     const extreme = k.reduce(fold, v);
     const hit = k.isFloat(v.type) ? k.or(k.eq(v, extreme), k.isNaN(v)) : k.eq(v, extreme);
-    const position = k.load(1, "i32");
     return [
       { per: "row", value: extreme },
-      { per: "row", value: k.reduce("min", k.select(hit, position, 2 ** 31 - 1)) },
+      { per: "row", value: k.reduce("min", k.select(hit, k.index(axis), 2 ** 31 - 1)) },
     ];
   };
 }
@@ -179,9 +179,10 @@ export function setReduceHelpers(p: typeof positions, s: typeof scatterBack): vo
   scatterBack = s;
 }
 
+/** By the number of axes that are not folded: one, or one on either side. */
 const argRows = {
-  max: new Rows("argmax", 2, argBody("max")),
-  min: new Rows("argmin", 2, argBody("min")),
+  max: [1, 2].map((axis) => new Rows("argmax", 1, argBody("max", axis), [], true)),
+  min: [1, 2].map((axis) => new Rows("argmin", 1, argBody("min", axis), [], true)),
 };
 
 /** Values and their positions along one dimension. */
@@ -194,17 +195,21 @@ export function extremeWithIndex(
   const d = wrapDim(which, dim, x.shape.length);
   const n = x.shape[d] ?? 1;
   if (n === 0) throw new ShapeError(`${which}: dimension ${d} of ${show(x.shape)} is empty`);
-  const along = reshape(positions(n, x), x.shape.length === 0 ? [] : [n, ...x.shape.slice(d + 1).map(() => 1)]);
-  const dims = x.shape.length === 0 ? [] : [d];
+  const lead = numelOf(x.shape.slice(0, d));
+  const trail = numelOf(x.shape.slice(d + 1));
+  const [flat, dims] = trail === 1 ? [[lead, n], [1]] : lead === 1 ? [[n, trail], [0]] : [[lead, n, trail], [1]];
   const compute = x.dtype === "bool" ? "uint8" : x.dtype;
-  const [values, indices] = argRows[which].call({
-    inputs: [x, along],
-    shape: x.shape,
+  const folded = (argRows[which][flat.length - 2] as Rows).call({
+    inputs: [reshape(x.detach(), flat)],
+    shape: flat,
     dims,
     compute,
     outputs: [x.dtype, defaultInteger],
-    keepdim,
-  }) as [Tensor, Tensor];
+  });
+  const to = keepdim ? x.shape.map((m, i) => (i === d ? 1 : m)) : x.shape.filter((_, i) => i !== d);
+  const [values, indices] = folded.map((t) =>
+    wrap(t.buffer, t.device, t.dtype, to, contiguousStrides(to), 0, true),
+  ) as [Tensor, Tensor];
   const { shape } = x;
   if (isFloating(x.dtype) && records([x])) {
     record(which, [x], [values], [indices], ([g], node) => {

@@ -105,6 +105,18 @@ export class Rows {
     family.runRows([...inputs, ...outputs], inputs.length, outer, inner, outerStrides, innerStrides, scalars);
   }
 
+  /** The same where the caller knows each operand's strides over `outer`, then `inner`; one output a row. */
+  callViews(
+    inputs: readonly Tensor[],
+    output: Tensor,
+    outer: Shape,
+    inner: Shape,
+    views: readonly Shape[],
+    compute: DType,
+  ): void {
+    this.family(valueTypeOf[compute]).family.run([...inputs, output], inputs.length, outer, inner, views, []);
+  }
+
   /** Everything folded into one number, without a search for a layout where the operands are contiguous and of one shape. */
   foldAll(
     inputs: readonly Tensor[],

@@ -71,10 +71,14 @@ export class Adam extends Optimizer<AdamOptions> {
     }
   }
 
-  protected override readonly takesDeferred = true;
+  protected override readonly recordable = true;
+
+  protected override kind({ amsgrad }: Readonly<AdamOptions>): string {
+    return String(amsgrad);
+  }
 
   protected override update(param: Tensor, grad: Gradient, options: Readonly<AdamOptions>, state: ParamState): void {
-    state.step = ((state.step as number | undefined) ?? 0) + 1;
+    state.step ??= 0;
     state.expAvg ??= zerosLike(param);
     state.expAvgSq ??= zerosLike(param);
     if (options.amsgrad) state.maxExpAvgSq ??= zerosLike(param);
@@ -84,15 +88,18 @@ export class Adam extends Optimizer<AdamOptions> {
       state.expAvg as Tensor,
       state.expAvgSq as Tensor,
       options.amsgrad ? (state.maxExpAvgSq as Tensor) : null,
-      {
-        lr: options.lr,
-        beta1: options.betas[0],
-        beta2: options.betas[1],
-        eps: options.eps,
-        weightDecay: options.weightDecay,
-        step: state.step,
-        decoupled: options.decoupledWeightDecay,
-        maximize: options.maximize,
+      () => {
+        state.step = (state.step as number) + 1;
+        return {
+          lr: options.lr,
+          beta1: options.betas[0],
+          beta2: options.betas[1],
+          eps: options.eps,
+          weightDecay: options.weightDecay,
+          step: state.step,
+          decoupled: options.decoupledWeightDecay,
+          maximize: options.maximize,
+        };
       },
     );
   }

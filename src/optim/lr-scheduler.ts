@@ -3,6 +3,7 @@
  * in force, so that schedules can be chained and rates changed by hand.
  */
 import { StateDictError, ValueError } from "../errors.js";
+import { capturing } from "../ops/capture.js";
 
 /** What a schedule needs of an optimiser. */
 export interface Schedulable {
@@ -36,6 +37,7 @@ export abstract class LRScheduler {
 
   /** Sets the rates for the next step or epoch. */
   step(): void {
+    capturing()?.refuse(`the step of ${this.constructor.name}`);
     this.lastEpoch += 1;
     this.update();
   }

@@ -4,6 +4,7 @@
  */
 import { withRegion } from "../autograd/region.js";
 import { StateDictError, ValueError } from "../errors.js";
+import { capturing, structureChanged } from "../ops/capture.js";
 import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
 
 /** Parameters that share options. Options may be changed at any time; the next step uses them. */
@@ -102,13 +103,22 @@ export abstract class Optimizer<Options extends object> {
     const complete = { ...withDefaults<Options>(this.defaults, group), params } as ParamGroup<Options>;
     this.check(complete);
     this.paramGroups.push(complete);
+    structureChanged();
   }
 
   /** Throws ValueError for options out of their domain. */
   protected check(_options: Readonly<Options>): void {}
 
-  /** @internal Whether `update` also takes gradients that are not yet computed. */
-  protected readonly takesDeferred: boolean = false;
+  /**
+   * @internal Whether `update` passes the numbers of a step through `hostNumbers`, so that it can be recorded, and takes
+   * gradients that are not yet computed.
+   */
+  protected readonly recordable: boolean = false;
+
+  /** @internal What of the options decides which kernels run: a recording holds while it stays the same. */
+  protected kind(_options: Readonly<Options>): string {
+    return "";
+  }
 
   /** Updates one parameter in place under noGrad; `state` starts empty and is kept. Do not keep `grad`: its memory is reused. */
   protected abstract update(param: Tensor, grad: Tensor, options: Readonly<Options>, state: ParamState): void;
@@ -127,14 +137,22 @@ export abstract class Optimizer<Options extends object> {
   }
 
   #updateAll(): void {
+    const capture = capturing();
+    if (capture !== null && !this.recordable) capture.refuse(`the step of ${this.name()}`);
     for (const group of this.paramGroups) {
+      if (capture !== null) {
+        const kind = this.kind(group);
+        capture.guard(() => this.kind(group) === kind);
+      }
       for (const param of group.params) {
-        const grad = this.takesDeferred ? param.gradOrDeferred : param.gradUnseen;
+        const grad = this.recordable ? param.gradOrDeferred : param.gradUnseen;
         if (grad === null) continue;
+        capture?.gradientUsed(param);
         let state = this.state.get(param);
         if (!state) {
           state = {};
           this.state.set(param, state);
+          capture?.unsettled();
         }
         this.update(param, grad as Tensor, group, state);
       }
@@ -193,6 +211,7 @@ export abstract class Optimizer<Options extends object> {
       loaded.push([owner, noGrad(() => copyState(`${this.name()}.loadStateDict`, number, kept, owner))]);
     }
     for (const [own, { params: _, ...options }] of pairs) Object.assign(own, structuredClone(options));
+    structureChanged();
     this.state.clear();
     for (const [owner, state] of loaded) this.state.set(owner, state);
   }

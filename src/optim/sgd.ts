@@ -64,7 +64,11 @@ export class SGD extends Optimizer<SGDOptions> {
     }
   }
 
-  protected override readonly takesDeferred = true;
+  protected override readonly recordable = true;
+
+  protected override kind(o: Readonly<SGDOptions>): string {
+    return `${o.momentum !== 0},${o.nesterov},${o.weightDecay !== 0},${o.maximize}`;
+  }
 
   protected override update(param: Tensor, grad: Gradient, options: Readonly<SGDOptions>, state: ParamState): void {
     let buffer: Tensor | null = null;

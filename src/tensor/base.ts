@@ -7,6 +7,7 @@ import { type Deferred, edgeOf, type Gradient, type Node, record } from "../auto
 import type { Device } from "../device/device.js";
 import type { Buffer } from "../device/engine.js";
 import { AutogradError, CressetError, DTypeError, ShapeError, ValueError } from "../errors.js";
+import { capturing, structureChanged } from "../ops/capture.js";
 import { wrap } from "../ops/core.js";
 import { full, type NestedArray, type TypedArray } from "../ops/creation.js";
 import { type DType, isFloating, itemBytes } from "../ops/dtype.js";
@@ -128,6 +129,7 @@ export abstract class TensorBase {
     if (value && !isFloating(this.dtype)) {
       throw new DTypeError(`requiresGrad: only floating tensors have gradients, not ${this.dtype}`);
     }
+    if (value !== this.wantsGrad) structureChanged(this.buffer);
     this.wantsGrad = value;
   }
   requiresGrad_(value = true): this {
@@ -140,6 +142,7 @@ export abstract class TensorBase {
     return this.gradUnseen;
   }
   set grad(value: Tensor | null) {
+    capturing()?.gradientChanges(self(this), false);
     if (value !== null && !sameShape(value.shape, this.shape)) {
       throw new ShapeError(`grad: a gradient of shape ${show(value.shape)} for a tensor of shape ${show(this.shape)}`);
     }
@@ -149,6 +152,7 @@ export abstract class TensorBase {
   }
   /** The gradient, without noting that somebody has seen it. @internal */
   get gradUnseen(): Tensor | null {
+    capturing()?.gradientChanges(self(this), false);
     if (this.uncomputed !== null) {
       this.gradient = this.uncomputed.compute();
       this.gradient.buffer.claimed = true;
@@ -163,16 +167,19 @@ export abstract class TensorBase {
   }
   /** Keeps a gradient to be computed when it is read; there must be none yet. @internal */
   setDeferred(value: Deferred): void {
+    capturing()?.gradientChanges(self(this), false);
     this.uncomputed = value;
     this.gradSeen = false;
   }
   /** @internal */
   setGrad(value: Tensor, exposed: boolean): void {
+    capturing()?.gradientChanges(self(this), false);
     this.gradSeen = (this.gradient !== null && this.gradSeen) || exposed;
     this.gradient = value;
   }
   /** Forgets the gradient; its memory is reused at once if nobody has looked at it. @internal */
   dropGrad(): void {
+    capturing()?.gradientChanges(self(this), true);
     const g = this.gradient;
     if (g !== null && !this.gradSeen) g.buffer.release();
     this.uncomputed?.release();
@@ -221,6 +228,7 @@ export abstract class TensorBase {
   /** Takes over another tensor's memory, shape, dtype and device: what Module.to does to parameters. @internal */
   setData(other: Tensor): void {
     const { buffer, device, dtype, shape, strides, offset, contiguous_ } = other;
+    structureChanged(this.buffer);
     Object.assign(this, { buffer, device, dtype, shape, strides, offset, contiguous_ });
     this.history += 1;
   }

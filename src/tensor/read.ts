@@ -1,23 +1,32 @@
 /** Reading elements back to JavaScript. */
+import type { Buffer, Engine } from "../device/engine.js";
 import { DeviceError } from "../errors.js";
+import { capturing } from "../ops/capture.js";
 import type { TypedArray } from "../ops/creation.js";
-import { itemBytes } from "../ops/dtype.js";
+import { type DType, itemBytes } from "../ops/dtype.js";
 import { cast, clone } from "../ops/view.js";
 import type { Tensor } from "./tensor.js";
 
 function hostView(t: Tensor): Uint8Array {
   const { engine } = t.device;
   if (!engine.host) throw new DeviceError(`reading from ${t.device} is asynchronous; await .cpu() first`);
+  capturing()?.refuse("reading a tensor's values");
   return engine.view(t.buffer);
 }
 
 /** The element at the tensor's offset. int64 beyond 2⁵³ rounds. */
 export function readScalar(t: Tensor): number {
   if (t.dtype === "float16" || t.dtype === "bfloat16") return readScalar(cast(t.detach(), "float32"));
-  const bytes = hostView(t);
-  const size = itemBytes[t.dtype];
-  const at = bytes.byteOffset + t.offset * size;
-  switch (t.dtype) {
+  return numberAt(hostView(t), t.offset * itemBytes[t.dtype], t.dtype);
+}
+
+/** The number at `at` bytes into a buffer; not for 16-bit floats. */
+export const readNumber = (engine: Engine, buffer: Buffer, at: number, dtype: DType): number =>
+  numberAt(engine.view(buffer), at, dtype);
+
+function numberAt(bytes: Uint8Array, from: number, dtype: DType): number {
+  const at = bytes.byteOffset + from;
+  switch (dtype) {
     case "float32":
       return new Float32Array(bytes.buffer, at, 1)[0] as number;
     case "float64":
@@ -31,7 +40,7 @@ export function readScalar(t: Tensor): number {
     case "int8":
       return new Int8Array(bytes.buffer, at, 1)[0] as number;
     default:
-      return bytes[t.offset] as number;
+      return bytes[from] as number;
   }
 }
 

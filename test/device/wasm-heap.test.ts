@@ -2,6 +2,7 @@
 import v8 from "node:v8";
 import vm from "node:vm";
 import { describe, expect, it } from "vitest";
+import { createCollector } from "../../src/device/collector-node.js";
 import { WasmEngine } from "../../src/device/wasm/engine.js";
 import { Heap } from "../../src/device/wasm/heap.js";
 import { DeviceError } from "../../src/errors.js";
@@ -156,6 +157,39 @@ describe("wasm heap", () => {
     const next = heap.alloc(3 * MiB);
     expect(heap.view(next).length).toBe(3 * MiB);
     expect(heap.view(idle).every((x) => x === 7)).toBe(true);
+  });
+
+  it("makes room for a number of large buffers before it spills", () => {
+    const heap = new Heap({ softLimit: MiB });
+    for (let i = 0; i < 12; i++) heap.alloc(4 * MiB);
+    expect(heap.spills).toBe(0);
+    expect(heap.softLimit).toBe(64 * MiB);
+  });
+
+  it("finds what was dropped inside a synchronous loop, where the host helps", () => {
+    const collector = createCollector();
+    expect(collector).not.toBeNull();
+    // many bytes at a time, so that a collection pays for itself in this process, which has much else to collect
+    const heap = new Heap({ softLimit: 512 * MiB, collector: () => collector });
+    const kept = heap.alloc(MiB);
+    heap.view(kept).fill(9);
+    const spilled = heap.alloc(300_000);
+    heap.view(spilled).fill(8);
+    for (let i = 0; i < 1000; i++) heap.view(heap.alloc(8 * MiB))[0] = 1;
+    expect(heap.spills).toBeLessThan(10);
+    expect(heap.memory.buffer.byteLength).toBeLessThanOrEqual(1024 * MiB);
+    expect(heap.view(kept).every((x) => x === 9)).toBe(true);
+    expect(heap.view(spilled).every((x) => x === 8)).toBe(true);
+  });
+
+  it("spills where a collection frees nothing, and seldom tries again", () => {
+    let collections = 0;
+    const useless = { collect: () => void collections++, release: () => {} };
+    const heap = new Heap({ softLimit: 4 * MiB, collector: () => useless });
+    for (let i = 0; i < 400; i++) heap.alloc(MiB);
+    expect(heap.spills).toBeGreaterThan(300);
+    expect(collections).toBeGreaterThan(0);
+    expect(collections).toBeLessThan(20);
   });
 
   it("takes large buffers back when the event loop turns", async () => {

@@ -67,6 +67,17 @@ export interface Args {
   reduction?: "mean" | "sum" | "none";
   ignoreIndex?: number;
   labelSmoothing?: number;
+  kernel?: number | number[];
+  stride?: number | number[];
+  padding?: number | number[] | "same" | "valid";
+  dilation?: number | number[];
+  groups?: number;
+  outputPadding?: number | number[];
+  ceilMode?: boolean;
+  countIncludePad?: boolean;
+  divisorOverride?: number;
+  training?: boolean;
+  momentum?: number;
 }
 
 export const engines = ["native", "wasm"] as const;

@@ -2,7 +2,7 @@
 import { beforeAll, describe, expect, it } from "vitest";
 import { type Case, engines, load, onEngine, run } from "./cases.js";
 
-const files = ["unary", "binary", "reduce", "matmul", "shape", "network"];
+const files = ["unary", "binary", "reduce", "matmul", "shape", "network", "convolution"];
 
 describe.each(engines)("%s", (engine) => {
   beforeAll(() => onEngine(engine));

@@ -107,6 +107,12 @@ const weighted = (a: Args, weight: Tensor | undefined) => ({
   ...(a.labelSmoothing === undefined ? {} : { labelSmoothing: a.labelSmoothing }),
 });
 
+const maxPool = (r: { values: Tensor; indices: Tensor }): Tensor[] => [r.values, r.indices];
+/** Options of convolutions and pooling, which have the fixtures' names. */
+const sized = (a: Args) => a as nn.functional.ConvOptions & nn.functional.PoolOptions;
+const transposed = (a: Args) => a as nn.functional.ConvTransposeOptions;
+const window = (a: Args): number | number[] => a.kernel as number | number[];
+
 export const table: Record<string, Entry> = {
   ...unary,
   ...binary,
@@ -191,6 +197,30 @@ export const table: Record<string, Entry> = {
   softmax: (a, x) => F.softmax(x, one(a)),
   logSoftmax: (a, x) => F.logSoftmax(x, one(a)),
   layerNorm: (a, x, w, b) => F.layerNorm(x, a.shape as number[], w, b, a.eps),
+  conv1d: (a, x, w, b) => F.conv1d(x, w as Tensor, b ?? null, sized(a)),
+  conv2d: (a, x, w, b) => F.conv2d(x, w as Tensor, b ?? null, sized(a)),
+  conv3d: (a, x, w, b) => F.conv3d(x, w as Tensor, b ?? null, sized(a)),
+  convTranspose1d: (a, x, w, b) => F.convTranspose1d(x, w as Tensor, b ?? null, transposed(a)),
+  convTranspose2d: (a, x, w, b) => F.convTranspose2d(x, w as Tensor, b ?? null, transposed(a)),
+  convTranspose3d: (a, x, w, b) => F.convTranspose3d(x, w as Tensor, b ?? null, transposed(a)),
+  maxPool1d: (a, x) => maxPool(F.maxPool1d(x, window(a), { ...(a as object), returnIndices: true })),
+  maxPool2d: (a, x) => maxPool(F.maxPool2d(x, window(a), { ...(a as object), returnIndices: true })),
+  maxPool3d: (a, x) => maxPool(F.maxPool3d(x, window(a), { ...(a as object), returnIndices: true })),
+  avgPool1d: (a, x) => F.avgPool1d(x, window(a), a as object),
+  avgPool2d: (a, x) => F.avgPool2d(x, window(a), a as object),
+  avgPool3d: (a, x) => F.avgPool3d(x, window(a), a as object),
+  adaptiveAvgPool1d: (a, x) => F.adaptiveAvgPool1d(x, window(a) as number),
+  adaptiveAvgPool2d: (a, x) => F.adaptiveAvgPool2d(x, window(a)),
+  adaptiveMaxPool1d: (a, x) => F.adaptiveMaxPool1d(x, window(a) as number),
+  adaptiveMaxPool2d: (a, x) => F.adaptiveMaxPool2d(x, window(a)),
+  batchNorm: (a, x, weight, bias) => {
+    const channels = x.shape[1] as number;
+    const mean = torch.linspace(-1, 1, channels, { dtype: x.dtype });
+    const variance = torch.linspace(0.5, 2, channels, { dtype: x.dtype });
+    const options = { training: a.training ?? false, momentum: a.momentum ?? 0.1, eps: a.eps ?? 1e-5 };
+    return [F.batchNorm(x, mean, variance, { weight: weight ?? null, bias: bias ?? null, ...options }), mean, variance];
+  },
+  groupNorm: (a, x, w, b) => F.groupNorm(x, a.groups as number, w, b, a.eps),
   oneHot: (a, x) => F.oneHot(x, a.classes),
   mseLoss: (a, x, y) => F.mseLoss(x, y as Tensor, { reduction: a.reduction }),
   l1Loss: (a, x, y) => F.l1Loss(x, y as Tensor, { reduction: a.reduction }),

@@ -22,6 +22,7 @@ export async function bundle(root: string): Promise<Bundle> {
   // Without the polyfill of module preloading the result of a page without a document runs in Node, too.
   await build({
     root,
+    base: "./",
     configFile: false,
     logLevel: "warn",
     customLogger,

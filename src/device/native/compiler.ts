@@ -13,6 +13,20 @@ export interface Processor {
   readonly name: string;
   /** Bytes of the widest vector register worth using. */
   readonly vector: 64 | 32 | 16;
+  /** Bytes of the last-level cache, as far as known. */
+  readonly cache: number;
+}
+
+const commonCache = 32 << 20;
+
+function lastLevelCache(): number {
+  try {
+    const text = fs.readFileSync("/sys/devices/system/cpu/cpu0/cache/index3/size", "utf8");
+    const [, n, unit] = /^(\d+)([KM])/.exec(text) ?? [];
+    return n === undefined ? commonCache : Number(n) * (unit === "M" ? 2 ** 20 : 2 ** 10);
+  } catch {
+    return commonCache;
+  }
 }
 
 export function detectProcessor(): Processor {
@@ -28,7 +42,7 @@ export function detectProcessor(): Processor {
     }
   } else if (process.platform === "darwin" && process.arch === "x64") flags = "avx2";
   const has = (flag: string): boolean => ` ${flags} `.includes(` ${flag} `);
-  return { name, vector: has("avx512f") ? 64 : has("avx2") ? 32 : 16 };
+  return { name, vector: has("avx512f") ? 64 : has("avx2") ? 32 : 16, cache: lastLevelCache() };
 }
 
 /** The user's cache folder: CRESSET_CACHE, else XDG's, else the platform's custom. */

@@ -88,7 +88,7 @@ static atomic_long generation = 0;
    a launch never waits for one that the system has not scheduled. */
 static atomic_int open_job = 0;
 static atomic_int inside = 0;
-static struct { kernel_fn fn; const double* args; long units, chunk; atomic_long next; int limit; } job;
+static struct { kernel_fn fn; const double* args; long units, chunk; atomic_long next; int limit, flush; } job;
 
 static inline void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -105,12 +105,48 @@ static void wait_until_empty(void) {
   }
 }
 
+/* Whether kernels that this thread launches take denormal numbers for zero. */
+static _Thread_local int flushing = 0;
+#if defined(__x86_64__) || defined(__i386__)
+#define FLUSH_BITS 0x8040u
+static inline unsigned long control(void) { return __builtin_ia32_stmxcsr(); }
+static inline void set_control(unsigned long c) { __builtin_ia32_ldmxcsr((unsigned)c); }
+#elif defined(__aarch64__)
+#define FLUSH_BITS (1ul << 24)
+static inline unsigned long control(void) { unsigned long c; __asm__ volatile("mrs %0, fpcr" : "=r"(c)); return c; }
+static inline void set_control(unsigned long c) { __asm__ volatile("msr fpcr, %0" : : "r"(c)); }
+#endif
+
+/* Gives whether this processor can. */
+int cresset_flush(int on) {
+#ifdef FLUSH_BITS
+  flushing = on;
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+/* The mode is the kernel's alone: the caller's own arithmetic, JavaScript's, must not see it. */
+static inline void call(kernel_fn fn, const double* args, long from, long to, int flush) {
+#ifdef FLUSH_BITS
+  if (flush) {
+    const unsigned long before = control();
+    set_control(before | FLUSH_BITS);
+    fn(args, from, to);
+    set_control(before);
+    return;
+  }
+#endif
+  fn(args, from, to);
+}
+
 static void work(void) {
   for (;;) {
     long from = atomic_fetch_add(&job.next, job.chunk);
     if (from >= job.units) return;
     long to = from + job.chunk < job.units ? from + job.chunk : job.units;
-    job.fn(job.args, from, to);
+    call(job.fn, job.args, from, to, job.flush);
   }
 }
 
@@ -145,7 +181,7 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
   const double* a = (const double*)(uintptr_t)args;
   const kernel_fn fn = table[id];
   if (threads <= 1 || units <= chunk || pthread_mutex_trylock(&busy) != 0) {
-    fn(a, 0, (long)units);
+    call(fn, a, 0, (long)units, flushing);
     return;
   }
   if (threads > MAX_THREADS) threads = MAX_THREADS;
@@ -167,6 +203,7 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
   job.units = (long)units;
   job.chunk = (long)chunk;
   job.limit = threads - 1;
+  job.flush = flushing;
   atomic_store(&job.next, 0);
   atomic_store(&open_job, 1);
   atomic_fetch_add(&generation, 1);
@@ -179,5 +216,20 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
   atomic_store(&open_job, 0);
   wait_until_empty();
   pthread_mutex_unlock(&busy);
+}
+
+/* A job that lies in memory: kernel, units, chunk, threads, and from the ninth number on the arguments. Each JavaScript thread
+   has its own. */
+static __thread const double* listened;
+void cresset_listen(double address) { listened = (const double*)(uintptr_t)address; }
+void cresset_go(void) {
+  const double* j = listened;
+  cresset_launch((double)(uintptr_t)(j + 8), (int)j[0], j[1], j[2], (int)j[3]);
+}
+
+/* Launches in a row, five numbers each: the arguments of cresset_launch. */
+void cresset_replay(double table, int from, int to) {
+  const double* t = (const double*)(uintptr_t)table + 5l * from;
+  for (; from < to; from++, t += 5) cresset_launch(t[0], (int)t[1], t[2], t[3], (int)t[4]);
 }
 `;

@@ -20,6 +20,16 @@ const SMALL = 16384;
 const SLAB = 65536;
 /** Buffers of at least this many bytes are finalised when the event loop turns. */
 const LARGE = 65536;
+/** Buffers of at least this many bytes are looked after, where there is a Collector, before anything is spilled. */
+const WATCHED = 262144;
+/** References made before those that JavaScript keeps for their sake are let go. */
+const KEPT_REFERENCES = 256;
+/** Bytes that a collection must free in a millisecond; copying is as fast. */
+const COLLECTED_PER_MILLISECOND = 4 * 2 ** 20;
+/** A buffer of at least ROOMY bytes raises the soft limit to ROOM of its size, and no further than GENEROUS. */
+const ROOMY = 4 * 2 ** 20;
+const ROOM = 16;
+const GENEROUS = 512 * 2 ** 20;
 
 interface Slab {
   readonly address: number;
@@ -38,6 +48,8 @@ export class Cell {
   place = -1;
   /** When it was used last. */
   tick = 0;
+  /** Where there is a Collector: whether anybody still has the buffer. */
+  holder: WeakRef<WasmBuffer> | null = null;
   constructor(readonly bytes: number) {}
 }
 
@@ -50,6 +62,14 @@ export class WasmBuffer extends Buffer {
   }
 }
 
+/** A host's way to find dropped objects without a turn of the event loop. */
+export interface Collector {
+  /** Collects what nobody holds. */
+  collect(): void;
+  /** Lets go of what JavaScript keeps because a WeakRef was made of it or gave it. */
+  release(): void;
+}
+
 export interface HeapOptions {
   /** Bytes in use before idle buffers are spilled; doubles when buffers come back faster than they go. 64 MiB by default. */
   readonly softLimit?: number;
@@ -57,6 +77,10 @@ export interface HeapOptions {
   readonly maximum?: number;
   /** Bytes at the start of memory that the heap leaves alone. */
   readonly reserved?: number;
+  /** Memory that threads may share. */
+  readonly shared?: boolean;
+  /** Asked for at the first need. */
+  readonly collector?: () => Collector | null;
 }
 
 /** Sizes of slab pieces: four for each doubling, multiples of 64. */
@@ -99,9 +123,18 @@ export class Heap {
   private readonly starts: number[] = [];
   private readonly lengths: number[] = [];
   private readonly nowhere: number;
+  /** What is left of the last piece of memory that is kept for good. */
+  private keptAt = 0;
+  private keptEnd = 0;
   private readonly registry: FinalizationRegistry<Cell> | null;
+  /** Undefined until a buffer is large enough to be watched. */
+  private collector: Collector | null | undefined;
+  private references = 0;
+  /** Collections to leave out, since one freed little for its time; and how many after the next such. */
+  private pause = 0;
+  private nextPause = 1;
 
-  constructor(options: HeapOptions = {}) {
+  constructor(private readonly options: HeapOptions = {}) {
     this.softLimit = options.softLimit ?? 64 * 2 ** 20;
     const reserved = Math.ceil((options.reserved ?? 0) / GRAIN) * GRAIN;
     let maximum = Math.min(65536, Math.ceil((options.maximum ?? 2 ** 32) / PAGE));
@@ -110,7 +143,7 @@ export class Heap {
     let memory: WebAssembly.Memory | null = null;
     while (memory === null) {
       try {
-        memory = new WebAssembly.Memory({ initial, maximum });
+        memory = new WebAssembly.Memory({ initial, maximum, shared: options.shared ?? false });
       } catch (cause) {
         if (maximum <= initial)
           throw new DeviceError(`wasm: the host grants no memory of ${initial * PAGE} bytes`, { cause });
@@ -133,8 +166,21 @@ export class Heap {
     cell.tick = this.pinned = ++this.tick;
     this.place(cell);
     const buffer = new WasmBuffer(this, cell);
-    if (bytes >= LARGE) this.registry?.register(buffer, cell, cell);
+    if (bytes >= LARGE) this.watch(buffer);
     return buffer;
+  }
+
+  /** The address of memory that is never spilled or freed. */
+  keep(bytes: number): number {
+    const size = Math.ceil(bytes / GRAIN) * GRAIN;
+    if (this.keptAt + size > this.keptEnd) {
+      const piece = Math.max(size, SLAB);
+      this.keptAt = this.block(piece, bytes);
+      this.keptEnd = this.keptAt + piece;
+    }
+    const address = this.keptAt;
+    this.keptAt += size;
+    return address;
   }
 
   /** Returns the memory at once. Freeing twice is harmless. */
@@ -149,9 +195,11 @@ export class Heap {
     this.pinned = ++this.tick;
   }
 
-  /** Notes that a buffer is in use now: after `pin`. */
-  touch(buffer: WasmBuffer): void {
-    buffer.cell.tick = this.pinned;
+  /** Notes that a buffer is in use now: after `pin`. True where it has an address. */
+  touch(buffer: WasmBuffer): boolean {
+    const cell = buffer.cell;
+    cell.tick = this.pinned;
+    return cell.address >= 0;
   }
 
   /** The buffer's address, loading it back if it was spilled. May grow memory and spill others. */
@@ -177,8 +225,39 @@ export class Heap {
     this.reloads++;
     this.reloadedCells++;
     this.reloadedBytes += cell.bytes;
-    if (cell.bytes >= LARGE) this.registry?.register(buffer, cell, cell);
+    if (cell.bytes >= LARGE) this.watch(buffer);
     return cell.address;
+  }
+
+  /** Has a large buffer's memory returned when nobody holds it any more. */
+  private watch(buffer: WasmBuffer): void {
+    const { cell } = buffer;
+    this.registry?.register(buffer, cell, cell);
+    if (cell.bytes < WATCHED) return;
+    if (this.collector === undefined) this.collector = this.options.collector?.() ?? null;
+    if (this.collector === null) return;
+    cell.holder = new WeakRef(buffer);
+    if (++this.references < KEPT_REFERENCES) return;
+    this.references = 0;
+    this.collector.release();
+  }
+
+  /** Frees the watched buffers that nobody holds; not where that has lately cost more than it gave. */
+  private collect(): void {
+    const { collector } = this;
+    if (collector === undefined || collector === null || this.pause-- > 0) return;
+    const start = performance.now();
+    const before = this.inUse;
+    collector.release();
+    collector.collect();
+    for (const cell of this.residents.filter((c) => c.holder !== null && c.holder.deref() === undefined)) {
+      this.registry?.unregister(cell);
+      this.dispose(cell);
+    }
+    collector.release();
+    const poor = before - this.inUse < (performance.now() - start) * COLLECTED_PER_MILLISECOND;
+    this.nextPause = poor ? Math.min(64, 2 * this.nextPause) : 1;
+    this.pause = poor ? this.nextPause : 0;
   }
 
   // ── residents ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -190,6 +269,10 @@ export class Heap {
       return;
     }
     const size = blockSize(cell.bytes);
+    if (size >= ROOMY) {
+      const room = Math.min(ROOM * size, GENEROUS, this.maximum / 2);
+      if (this.softLimit < room) this.softLimit = room;
+    }
     if (this.inUse + size > this.softLimit || this.residents.length >= this.residentLimit) this.makeRoom(size);
     cell.address = this.take(cell, size);
     this.inUse += size;
@@ -200,6 +283,7 @@ export class Heap {
   /** Takes a cell's linear memory back. */
   private dispose(cell: Cell): void {
     cell.spilled = null;
+    cell.holder = null;
     if (cell.place < 0) {
       // of no bytes, spilled or freed already
       if (cell.bytes > 0) cell.address = -1;
@@ -225,10 +309,11 @@ export class Heap {
 
   /** Spills what has been idle longest, or raises the limit if what is spilled keeps coming back. */
   private makeRoom(size: number): void {
-    if (this.reloadedBytes > this.softLimit / 4 && this.softLimit < this.maximum) this.softLimit *= 2;
+    if (this.reloadedBytes >= this.softLimit / 4 && this.softLimit < this.maximum) this.softLimit *= 2;
     if (this.reloadedCells > this.residentLimit / 4) this.residentLimit *= 2;
     this.reloadedBytes = 0;
     this.reloadedCells = 0;
+    if (this.inUse + size > this.softLimit) this.collect();
     const bytes = Math.max(0, Math.min(this.softLimit / 2, this.softLimit - size));
     const count = this.residentLimit / 2;
     if (this.inUse + size > this.softLimit) this.spill(bytes, count);

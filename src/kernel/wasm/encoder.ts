@@ -64,8 +64,8 @@ define("i64x2.", 0xfd00c0, "abs neg");
 define("i64x2.", 0xfd00c7, "extend_low_i32x4_s - extend_low_i32x4_u");
 define("i64x2.", 0xfd00cb, "shl shr_s shr_u add - - sub - - - mul eq ne lt_s gt_s le_s ge_s");
 define("i64x2.", 0xfd00de, "extmul_low_i32x4_u extmul_high_i32x4_u");
-define("f32x4.", 0xfd00e0, "abs neg - sqrt add sub mul div min max");
-define("f64x2.", 0xfd00ec, "abs neg - sqrt add sub mul div min max");
+define("f32x4.", 0xfd00e0, "abs neg - sqrt add sub mul div min max pmin pmax");
+define("f64x2.", 0xfd00ec, "abs neg - sqrt add sub mul div min max pmin pmax");
 define("", 0xfd00f8, "i32x4.trunc_sat_f32x4_s i32x4.trunc_sat_f32x4_u f32x4.convert_i32x4_s f32x4.convert_i32x4_u");
 define(
   "",
@@ -243,9 +243,11 @@ export class FunctionBuilder {
   }
 }
 
-/** A module that imports `env.memory` and exports one of its functions as `run`. */
+/** A module that imports `env.memory` (shared between threads or not) and exports one of its functions as `run`. */
 export class ModuleBuilder {
   private readonly functions: FunctionBuilder[] = [];
+
+  constructor(private readonly shared = false) {}
 
   function(params: readonly WasmType[], results: readonly WasmType[] = []): FunctionBuilder {
     const f = new FunctionBuilder(params, results);
@@ -270,7 +272,9 @@ export class ModuleBuilder {
       1,
       this.functions.map((f) => [0x60, ...types(f.params), ...types(f.results)]),
     );
-    section(2, [[...name("env"), ...name("memory"), 0x02, 0x00, 0]]);
+    // at least no page; of shared memory at most 65,536 of them, which must be said
+    const limits = this.shared ? [0x03, 0, 0x80, 0x80, 0x04] : [0x00, 0];
+    section(2, [[...name("env"), ...name("memory"), 0x02, ...limits]]);
     section(
       3,
       this.functions.map((f) => {

@@ -12,10 +12,10 @@ import { type Pass, Plan, type Variant } from "./plan.js";
 import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
 import { type Registers, type Scope, Values } from "./values.js";
 
-/** A module whose `run(args, begin, end)` runs the units from begin to end; `args` points to the argument block. */
-export function renderLoop(kernel: LoopKernel): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder();
-  const f = module.function(["i32", "i32", "i32"]);
+/** A module whose `run(args, begin, end, scratch)` runs the units from begin to end; `args` points to the argument block. */
+export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder(shared);
+  const f = module.function(["i32", "i32", "i32", "i32"]);
   new LoopRenderer(kernel, f).render();
   return module.encode(f);
 }

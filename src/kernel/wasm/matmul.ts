@@ -1,42 +1,82 @@
 /**
  * Renders a MatmulKernel to WebAssembly: blocks of A and B are packed into scratch so that a register-tiled micro-kernel reads
- * both of them in order (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). The micro-kernel
- * and the packing are in `tile.ts`; expressions of the epilogue are `ops.ts`'s. Products of up to three rows are better run as
- * reductions, and whoever builds kernels does so.
+ * both of them in order (Goto and van de Geijn, "Anatomy of High-Performance Matrix Multiplication", 2008). Where packing costs
+ * more than it saves, the micro-kernel reads them where they lie. The micro-kernel and the packing are in `tile.ts`; expressions
+ * of the epilogue are `ops.ts`'s. Products of up to three rows are better run as reductions, and whoever builds kernels does so.
  *
- * A unit is a block of rows of one matrix of the batch. A launch packs B once for all the row blocks it was given.
+ * A unit is a task: some rows and columns of one matrix of the batch. Each packs what it needs into the scratch of the thread
+ * that runs it. How a product is cut changes no digit: each number is added up along K in the same order.
  */
 import { type Expr, type MatmulKernel, make, topological } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import { emit, localTypeOf, pushConstant } from "./ops.js";
-import { copyTile, counted, MR, microKernel, pack, type Shape, shapeFor } from "./tile.js";
+import { copyTile, counted, microKernel, pack, type Shape, shapeFor } from "./tile.js";
 
-/** Rows of A in a packed block (a multiple of MR), steps of K, columns of B. A's block stays in the second-level cache. */
-const MC = 96;
+/** Rows of A in a block (a multiple of a tile's rows), steps of K, columns of B. A's block stays in the second-level cache. */
+const MC = 120;
 const KC = 256;
 const NC = 1024;
+/** B is read where it lies for up to so many rows, and A, if not side by side along K, for up to so many columns. */
+const FEW_ROWS = 24;
+const FEW_COLUMNS = 64;
+/** What packing a number of B takes, in rows of A that it is multiplied with. */
+const PACKING = 8;
 
 export interface MatmulFeatures {
   /** Use relaxed SIMD's fused multiply-add. */
   readonly relaxed: boolean;
+  /** The memory is shared between threads. */
+  readonly shared: boolean;
 }
 
-/** The units of a launch. */
-export function matmulUnits(batch: number, m: number): number {
-  return batch * Math.ceil(m / MC);
+/** How a product is cut into tasks: rows and columns of each, and how many there are. */
+export interface Tasks {
+  readonly rows: number;
+  readonly columns: number;
+  readonly units: number;
 }
 
-/** Bytes of scratch a launch needs. */
-export function matmulScratch(type: MatmulKernel["type"], _m: number, n: number, k: number): number {
-  const { size, columns } = shapeFor(type, false);
+/** Tasks for so many threads: whole tiles, so that the threads finish together and pack little twice. */
+export function matmulTasks(
+  type: MatmulKernel["type"],
+  relaxed: boolean,
+  batch: number,
+  m: number,
+  n: number,
+  threads: number,
+): Tasks {
+  let best: Tasks = { rows: Math.max(1, m), columns: Math.max(1, n), units: m > 0 && n > 0 ? batch : 0 };
+  if (threads === 1 || batch >= 4 * threads) return best;
+  const shape = shapeFor(type, relaxed);
+  const down = Math.ceil(m / shape.rows);
+  const across = Math.ceil(n / shape.columns);
+  const most = Math.max(1, Math.floor((4 * threads) / batch));
+  let least = Infinity;
+  for (let rows = 1; rows <= Math.min(down, most); rows++) {
+    for (let columns = 1; columns <= Math.min(across, most) && rows * columns <= most; columns++) {
+      const high = Math.ceil(down / rows) * shape.rows;
+      const wide = Math.ceil(across / columns) * shape.columns;
+      const units = batch * Math.ceil(m / high) * Math.ceil(n / wide);
+      const cost = Math.ceil(units / threads) * wide * (high + PACKING);
+      if (cost > least) continue;
+      least = cost;
+      best = { rows: high, columns: wide, units };
+    }
+  }
+  return best;
+}
+
+/** Bytes of scratch that each thread of a launch needs. */
+export function matmulScratch(type: MatmulKernel["type"], n: number, k: number): number {
+  const { size, columns, rows } = shapeFor(type, true);
   const depth = Math.min(k, KC);
   const width = Math.ceil(Math.min(n, NC) / columns) * columns;
-  return size * (MR * columns + MC * depth + width * depth);
+  return size * (rows * columns + MC * depth + width * depth);
 }
 
 export function renderMatmul(kernel: MatmulKernel, features: MatmulFeatures): Uint8Array<ArrayBuffer> {
   const shape = shapeFor(kernel.type, features.relaxed);
-  const module = new ModuleBuilder();
+  const module = new ModuleBuilder(features.shared);
   const finish = epilogue(module, kernel, shape);
   const run = driver(module, shape, finish);
   return module.encode(run);
@@ -118,15 +158,15 @@ function epilogue(module: ModuleBuilder, kernel: MatmulKernel, shape: Shape): Fu
   return f;
 }
 
-/** run(args, begin, end): the loops over blocks. */
+/** run(args, begin, end, scratch): the loops over blocks. */
 function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | null): FunctionBuilder {
-  const { size, columns } = shape;
-  const packA = pack(module, shape, MR);
-  const packB = pack(module, shape, columns);
-  const micro = microKernel(module, shape);
+  const { size, rows: high, columns: wide } = shape;
+  const packA = pack(module, shape, high);
+  const packB = pack(module, shape, wide);
+  const micro = [microKernel(module, shape, high), microKernel(module, shape, shape.lower)] as const;
   const copy = copyTile(module, shape);
-  const f = module.function(["i32", "i32", "i32"]);
-  const [ARGS, BEGIN, END] = [0, 1, 2];
+  const f = module.function(["i32", "i32", "i32", "i32"]);
+  const [ARGS, BEGIN, END, SCRATCH] = [0, 1, 2, 3];
   let slot = 0;
   const read = (scale: number): number => {
     const local = f.local("i32");
@@ -137,11 +177,12 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
     f.set(local);
     return local;
   };
-  const [A, B, C, bias, scratch] = [read(0), read(0), read(0), read(0), read(0)];
-  read(1); // batch: the units say it
+  const [A, B, C, bias] = [read(0), read(0), read(0), read(0)];
+  slot += 2; // scratch, of which each thread has its own, and the batch, which the units say
   const [M, N, K] = [read(1), read(1), read(1)];
   const strides = Array.from({ length: 9 }, () => read(size));
   const [aBatch, aRow, aStep, bBatch, bStep, bColumn, cBatch, cRow, biasStep] = strides;
+  const [taskRows, taskColumns] = [read(1), read(1)];
   const i32 = (): number => f.local("i32");
   const add = (to: number, ...rest: (readonly [number, number])[]): void => {
     f.get(to);
@@ -151,25 +192,29 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
     x();
     f.tee(out).get(y).get(out).get(y).op("i32.lt_s").op("select").set(out);
   };
-  const unit = i32();
-  const blocks = i32();
-  const block = i32();
-  const matrix = i32();
+  const blocks = (of: number, each: number): number => {
+    const count = i32();
+    f.get(of).get(each).op("i32.add").i32(1).op("i32.sub").get(each).op("i32.div_u").set(count);
+    return count;
+  };
+  const either = (condition: number, yes: () => void, no: () => void, out: number): void => {
+    yes();
+    no();
+    f.get(condition).op("select").set(out);
+  };
+  const [unit, task, matrix] = [i32(), i32(), i32()];
   const [a, b, c] = [i32(), i32(), i32()];
-  const [m0, m1, rows] = [i32(), i32(), i32()];
-  const [n0, nc, k0, kc, i0, mc] = [i32(), i32(), i32(), i32(), i32(), i32()];
-  const [bufferA, bufferB] = [i32(), i32()];
-  const [i, j, h, w, to, panelA, panelB] = [i32(), i32(), i32(), i32(), i32(), i32(), i32()];
+  const [m0, m1, n0, n1] = [i32(), i32(), i32(), i32()];
+  const [nc, k0, kc, i0, mc] = [i32(), i32(), i32(), i32(), i32()];
+  const [bufferA, bufferB, packsA, packsB] = [i32(), i32(), i32(), i32()];
+  // a tile: its index in the block, its size, where it goes; where its panels of A and B are and how they are walked
+  const [i, j, h, w, to] = [i32(), i32(), i32(), i32(), i32()];
+  const [atA, rowA, stepA, nextA] = [i32(), i32(), i32(), i32()];
+  const [atB, stepB, nextB] = [i32(), i32(), i32()];
 
-  f.get(M)
-    .i32(MC - 1)
-    .op("i32.add")
-    .i32(MC)
-    .op("i32.div_s")
-    .set(blocks);
   // scratch: one tile, the packed block of A, that of B
-  f.get(scratch)
-    .i32(MR * columns * size)
+  f.get(SCRATCH)
+    .i32(high * wide * size)
     .op("i32.add")
     .set(bufferA);
   min(() => f.get(K), konst(f, KC), kc);
@@ -179,113 +224,183 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
     .get(bufferA)
     .op("i32.add")
     .set(bufferB);
+  const down = blocks(M, taskRows);
+  const across = blocks(N, taskColumns);
 
+  const panels = (): void => {
+    f.get(atA).get(rowA).get(stepA).get(atB).get(stepB);
+  };
+  const run = (target: () => void): void => {
+    f.get(h).i32(shape.lower).op("i32.gt_s");
+    const call = (n: 0 | 1) => (): void => {
+      panels();
+      target();
+      f.get(kc).get(h).call(micro[n]);
+    };
+    f.if(call(0), call(1));
+  };
+  const tile = (): void => {
+    f.get(mc).get(i).op("i32.sub").set(h);
+    // row i0 + i, column n0 + j
+    f.get(c).get(i0).get(i).op("i32.add").get(cRow).op("i32.mul").op("i32.add");
+    f.get(n0).get(j).op("i32.add").i32(size).op("i32.mul").op("i32.add").set(to);
+    // the first steps of a tile that is whole go straight to the matrix
+    f.get(w).i32(wide).op("i32.ge_s").get(k0).op("i32.eqz").op("i32.and");
+    f.if(
+      () => run(() => f.get(to).get(cRow)),
+      () => {
+        run(() => f.get(SCRATCH).i32(wide * size));
+        f.get(SCRATCH).get(to).get(cRow).get(h).get(w).get(k0).call(copy);
+      },
+    );
+  };
   const tiles = (): void => {
-    f.i32(0).set(j).get(bufferB).set(panelB);
+    f.i32(0).set(j);
+    either(
+      packsB,
+      () => f.get(bufferB),
+      () => add(b, [k0, bStep], [n0, bColumn]),
+      atB,
+    );
     f.repeat(
       () => f.get(j).get(nc).op("i32.lt_s"),
       () => {
         f.get(nc).get(j).op("i32.sub").set(w);
-        f.i32(0).set(i).get(bufferA).set(panelA);
+        // a last panel that is not whole is packed in any case: beyond it may be the end of memory
+        f.get(packsB).get(w).i32(wide).op("i32.ge_s").op("i32.or").op("i32.eqz");
+        f.if(() => {
+          f.get(atB).get(bColumn).get(bStep).get(w).get(kc).get(bufferB).call(packB);
+          f.get(bufferB)
+            .set(atB)
+            .i32(wide * size)
+            .set(stepB);
+        });
+        f.i32(0).set(i);
+        either(
+          packsA,
+          () => f.get(bufferA),
+          () => add(a, [i0, aRow], [k0, aStep]),
+          atA,
+        );
         f.repeat(
           () => f.get(i).get(mc).op("i32.lt_s"),
           () => {
-            f.get(mc).get(i).op("i32.sub").set(h);
-            // where the tile goes: row i0 + i, column n0 + j
-            f.get(c).get(i0).get(i).op("i32.add").get(cRow).op("i32.mul").op("i32.add");
-            f.get(n0).get(j).op("i32.add").i32(size).op("i32.mul").op("i32.add").set(to);
-            f.get(h).i32(MR).op("i32.ge_s").get(w).i32(columns).op("i32.ge_s").op("i32.and");
-            f.if(
-              () => f.get(panelA).get(panelB).get(to).get(cRow).get(kc).get(k0).call(micro),
-              () => {
-                f.get(panelA)
-                  .get(panelB)
-                  .get(scratch)
-                  .i32(columns * size)
-                  .get(kc)
-                  .i32(0)
-                  .call(micro);
-                f.get(scratch).get(to).get(cRow).get(h).get(w).get(k0).call(copy);
-              },
-            );
-            f.get(panelA)
-              .get(kc)
-              .i32(MR * size)
-              .op("i32.mul")
-              .op("i32.add")
-              .set(panelA);
-            f.get(i).i32(MR).op("i32.add").set(i);
+            tile();
+            f.get(atA).get(nextA).op("i32.add").set(atA);
+            f.get(i).i32(high).op("i32.add").set(i);
           },
         );
-        f.get(panelB)
-          .get(kc)
-          .i32(columns * size)
-          .op("i32.mul")
-          .op("i32.add")
-          .set(panelB);
-        f.get(j).i32(columns).op("i32.add").set(j);
+        f.get(atB).get(nextB).op("i32.add").set(atB);
+        f.get(j).i32(wide).op("i32.add").set(j);
       },
     );
   };
 
-  const packed = (): void => {
-    f.i32(0).set(n0);
+  /** Steps k0 … k0 + kc of the columns n0 … n0 + nc. */
+  const depth = (): void => {
+    min(() => f.get(K).get(k0).op("i32.sub"), konst(f, KC), kc);
+    either(
+      packsA,
+      () =>
+        f
+          .get(kc)
+          .i32(high * size)
+          .op("i32.mul"),
+      () => f.get(aRow).i32(high).op("i32.mul"),
+      nextA,
+    );
+    either(
+      packsB,
+      () =>
+        f
+          .get(kc)
+          .i32(wide * size)
+          .op("i32.mul"),
+      () => f.i32(wide * size),
+      nextB,
+    );
+    either(
+      packsB,
+      () => f.i32(wide * size),
+      () => f.get(bStep),
+      stepB,
+    );
+    f.get(packsB).if(() => {
+      add(b, [k0, bStep], [n0, bColumn]);
+      f.get(bColumn).get(bStep).get(nc).get(kc).get(bufferB).call(packB);
+    });
+    f.get(m0).set(i0);
     f.repeat(
-      () => f.get(n0).get(N).op("i32.lt_s"),
+      () => f.get(i0).get(m1).op("i32.lt_s"),
       () => {
-        min(() => f.get(N).get(n0).op("i32.sub"), konst(f, NC), nc);
-        f.i32(0).set(k0);
-        const depth = (): void => {
-          min(() => f.get(K).get(k0).op("i32.sub"), konst(f, KC), kc);
-          add(b, [k0, bStep], [n0, bColumn]);
-          f.get(bColumn).get(bStep).get(nc).get(kc).get(bufferB).call(packB);
-          f.get(m0).set(i0);
-          f.repeat(
-            () => f.get(i0).get(m1).op("i32.lt_s"),
-            () => {
-              min(() => f.get(m1).get(i0).op("i32.sub"), konst(f, MC), mc);
-              add(a, [i0, aRow], [k0, aStep]);
-              f.get(aRow).get(aStep).get(mc).get(kc).get(bufferA).call(packA);
-              tiles();
-              f.get(i0).i32(MC).op("i32.add").set(i0);
-            },
-          );
-          f.get(k0).i32(KC).op("i32.add").set(k0);
-        };
-        // once even when K is 0: it writes the zeros
-        f.get(K)
-          .op("i32.eqz")
-          .if(depth, () => f.repeat(() => f.get(k0).get(K).op("i32.lt_s"), depth));
+        min(() => f.get(m1).get(i0).op("i32.sub"), konst(f, MC), mc);
+        f.get(packsA).if(() => {
+          add(a, [i0, aRow], [k0, aStep]);
+          f.get(aRow).get(aStep).get(mc).get(kc).get(bufferA).call(packA);
+        });
+        tiles();
+        // the last step finishes what is still in the cache
         if (finish !== null) {
-          add(c, [m0, cRow]);
-          f.get(n0).i32(size).op("i32.mul").op("i32.add").get(rows).get(nc).get(cRow);
-          add(bias, [n0, biasStep]);
-          f.i32(0).get(bias).op("select").get(biasStep).call(finish);
+          f.get(k0).get(kc).op("i32.add").get(K).op("i32.ge_s");
+          f.if(() => {
+            add(c, [i0, cRow]);
+            f.get(n0).i32(size).op("i32.mul").op("i32.add").get(mc).get(nc).get(cRow);
+            add(bias, [n0, biasStep]);
+            f.i32(0).get(bias).op("select").get(biasStep).call(finish);
+          });
         }
-        f.get(n0).i32(NC).op("i32.add").set(n0);
+        f.get(i0).i32(MC).op("i32.add").set(i0);
       },
     );
+    f.get(k0).i32(KC).op("i32.add").set(k0);
   };
 
   f.get(BEGIN).set(unit);
   f.repeat(
     () => f.get(unit).get(END).op("i32.lt_s"),
     () => {
-      f.get(unit).get(blocks).op("i32.div_s").set(matrix);
-      f.get(unit).get(blocks).op("i32.rem_s").set(block);
-      f.get(block).i32(MC).op("i32.mul").set(m0);
-      // all the row blocks of this matrix that the launch covers
-      min(() => f.get(END).get(unit).op("i32.sub").get(block).op("i32.add"), blocks, i);
-      f.get(unit).get(i).get(block).op("i32.sub").op("i32.add").set(unit);
-      min(() => f.get(i).i32(MC).op("i32.mul"), M, m1);
-      f.get(m1).get(m0).op("i32.sub").set(rows);
+      f.get(unit).get(down).get(across).op("i32.mul").op("i32.div_u").set(matrix);
+      f.get(unit).get(down).get(across).op("i32.mul").op("i32.rem_u").set(task);
+      f.get(task).get(across).op("i32.div_u").get(taskRows).op("i32.mul").set(m0);
+      f.get(task).get(across).op("i32.rem_u").get(taskColumns).op("i32.mul").set(n0);
+      min(() => f.get(m0).get(taskRows).op("i32.add"), M, m1);
+      min(() => f.get(n0).get(taskColumns).op("i32.add"), N, n1);
       add(A, [matrix, aBatch]);
       f.set(a);
       add(B, [matrix, bBatch]);
       f.set(b);
       add(C, [matrix, cBatch]);
       f.set(c);
-      packed();
+      // A is packed if it is read often and not side by side along K; B unless it is read seldom and side by side across
+      f.get(aStep).i32(size).op("i32.ne").get(n1).get(n0).op("i32.sub").i32(FEW_COLUMNS).op("i32.gt_s");
+      f.op("i32.and").set(packsA);
+      f.get(bColumn).i32(size).op("i32.ne").get(bStep).op("i32.eqz").op("i32.or");
+      f.get(m1).get(m0).op("i32.sub").i32(FEW_ROWS).op("i32.gt_s").op("i32.or").set(packsB);
+      either(
+        packsA,
+        () => f.i32(size),
+        () => f.get(aRow),
+        rowA,
+      );
+      either(
+        packsA,
+        () => f.i32(high * size),
+        () => f.get(aStep),
+        stepA,
+      );
+      f.repeat(
+        () => f.get(n0).get(n1).op("i32.lt_s"),
+        () => {
+          min(() => f.get(n1).get(n0).op("i32.sub"), konst(f, NC), nc);
+          f.i32(0).set(k0);
+          // once even when K is 0: it writes the zeros
+          f.get(K)
+            .op("i32.eqz")
+            .if(depth, () => f.repeat(() => f.get(k0).get(K).op("i32.lt_s"), depth));
+          f.get(n0).i32(NC).op("i32.add").set(n0);
+        },
+      );
+      f.get(unit).i32(1).op("i32.add").set(unit);
     },
   );
   return f;

@@ -355,6 +355,7 @@ function emitVector(f: FunctionBuilder, e: Expr, lanes: Lanes, arg: Argument): b
       if (lanes === 2 && is32(type)) f.op("i64x2.extend_low_i32x4_s");
       return true;
     case "select":
+      if (pseudoExtreme(f, e, arg, lanes)) return true;
       arg(1);
       arg(2);
       arg(0);
@@ -366,6 +367,20 @@ function emitVector(f: FunctionBuilder, e: Expr, lanes: Lanes, arg: Argument): b
   }
   all();
   f.op(`${v}.${e.op}`);
+  return true;
+}
+
+/** a < b ? a : b and b < a ? a : b of floats are one instruction (whatever NaN does). False where it is neither. */
+function pseudoExtreme(f: FunctionBuilder, e: Expr, arg: Argument, lanes: Lanes): boolean {
+  const [condition, yes, no] = e.args;
+  if (!isFloat(e.type) || condition.op !== "lt") return false;
+  const [a, b] = condition.args;
+  // pmin(x, y) is y < x ? y : x, and pmax(x, y) is x < y ? y : x
+  const name = yes === a && no === b ? "pmin" : yes === b && no === a ? "pmax" : null;
+  if (name === null) return false;
+  arg(2);
+  arg(1);
+  f.op(`${shapeOf(e.type, lanes)}.${name}`);
   return true;
 }
 

@@ -1,15 +1,15 @@
 /**
- * The inner parts of the matrix product: packing panels, the micro-kernel over a tile of MR × columns in registers, and the
- * copy of a tile at the edge. `matmul.ts` decides which blocks they see.
+ * The inner parts of the matrix product: packing panels, the micro-kernel over a tile in registers, and the copy of a tile at
+ * the edge. `matmul.ts` decides which blocks they see.
  *
- * Six rows of two vectors are twelve accumulators: with two vectors of B and one of A they fill the sixteen registers of x86.
+ * A tile is two vectors wide, and as high as the sixteen registers of x86 allow: with fused multiply-add six rows, which with
+ * two vectors of B and one of A fill fifteen; without it the product needs one more, and a sixth row would be spilled. For the
+ * same reason the micro-kernel is not unrolled: V8 then loads ahead, and spills.
  */
 import type { MatmulKernel } from "../ir.js";
 import type { FunctionBuilder, ModuleBuilder } from "./encoder.js";
 
-export const MR = 6;
 const VECTORS = 2;
-const UNROLL = 4;
 
 /** How a product's type lies in vectors. */
 export interface Shape {
@@ -17,16 +17,40 @@ export interface Shape {
   readonly vector: "f32x4" | "f64x2";
   readonly size: 4 | 8;
   readonly lanes: 2 | 4;
-  /** Columns of a tile. */
+  /** Rows and columns of a tile; and rows of a lower one, for what is left of a matrix. */
+  readonly rows: number;
+  readonly lower: number;
   readonly columns: number;
   readonly splat: string;
   readonly relaxed: boolean;
 }
 
 export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
+  const rows = relaxed ? 6 : 5;
+  const lower = 3;
   return type === "float32"
-    ? { scalar: "f32", vector: "f32x4", size: 4, lanes: 4, columns: 4 * VECTORS, splat: "v128.load32_splat", relaxed }
-    : { scalar: "f64", vector: "f64x2", size: 8, lanes: 2, columns: 2 * VECTORS, splat: "v128.load64_splat", relaxed };
+    ? {
+        scalar: "f32",
+        vector: "f32x4",
+        size: 4,
+        lanes: 4,
+        rows,
+        lower,
+        columns: 4 * VECTORS,
+        splat: "v128.load32_splat",
+        relaxed,
+      }
+    : {
+        scalar: "f64",
+        vector: "f64x2",
+        size: 8,
+        lanes: 2,
+        rows,
+        lower,
+        columns: 2 * VECTORS,
+        splat: "v128.load64_splat",
+        relaxed,
+      };
 }
 
 /** acc ← acc + x · y */
@@ -55,96 +79,93 @@ export function counted(f: FunctionBuilder, i: number, n: number, body: () => vo
   );
 }
 
-/** micro(a, b, c, row stride of c, k, accumulate): a tile from two packed panels. */
-export function microKernel(module: ModuleBuilder, shape: Shape): FunctionBuilder {
-  const { size, lanes, columns, vector, splat } = shape;
-  const f = module.function(["i32", "i32", "i32", "i32", "i32", "i32"]);
-  const [A, B, C, STRIDE, K, ACCUMULATE] = [0, 1, 2, 3, 4, 5];
-  const i = f.local("i32");
-  const n = f.local("i32");
-  const sums = Array.from({ length: MR }, () => Array.from({ length: VECTORS }, () => f.local("v128")));
+/**
+ * micro(a, row stride of a, step of a, b, step of b, c, row stride of c, k, rows): a tile. A is read where it lies or in a
+ * panel, B the same: at each step along k, a number a row and `columns` numbers side by side. Rows beyond `rows` are the last one
+ * again, and go where it goes: a branch at the end would make V8 spill the sums within the loop.
+ */
+export function microKernel(module: ModuleBuilder, shape: Shape, rows: number): FunctionBuilder {
+  const { size, lanes, splat } = shape;
+  const f = module.function(Array.from({ length: 9 }, () => "i32" as const));
+  const [A, A_ROW, A_STEP, B, B_STEP, C, STRIDE, K, ROWS] = Array.from({ length: 9 }, (_, i) => i);
+  const pointers = Array.from({ length: rows }, () => f.local("i32"));
+  const end = f.local("i32");
+  const sums = pointers.map(() => Array.from({ length: VECTORS }, () => f.local("v128")));
   const row = Array.from({ length: VECTORS }, () => f.local("v128"));
   const x = f.local("v128");
-  const steps = (count: number): void => {
-    for (let u = 0; u < count; u++) {
+  pointers.forEach((p, r) => {
+    if (r === 0) f.get(A).set(p);
+    else {
+      const before = pointers[r - 1];
+      f.get(before).get(A_ROW).op("i32.add").get(before).get(ROWS).i32(r).op("i32.gt_s").op("select").set(p);
+    }
+  });
+  f.get(B).get(K).get(B_STEP).op("i32.mul").op("i32.add").set(end);
+  f.repeat(
+    () => f.get(B).get(end).op("i32.ne"),
+    () => {
       row.forEach((r, v) =>
         f
           .get(B)
-          .memory("v128.load", (u * columns + v * lanes) * size)
+          .memory("v128.load", v * lanes * size)
           .set(r),
       );
       sums.forEach((sum, r) => {
-        f.get(A)
-          .memory(splat, (u * MR + r) * size)
-          .set(x);
-        sum.forEach((acc, v) => {
+        f.get(pointers[r]).memory(splat).set(x);
+        sum.forEach((acc, v) =>
           multiplyAdd(
             f,
             shape,
             acc,
             () => f.get(x),
             () => f.get(row[v]),
-          );
-        });
+          ),
+        );
+        f.get(pointers[r]).get(A_STEP).op("i32.add").set(pointers[r]);
       });
-    }
-    f.get(A)
-      .i32(count * MR * size)
-      .op("i32.add")
-      .set(A);
-    f.get(B)
-      .i32(count * columns * size)
-      .op("i32.add")
-      .set(B);
-  };
-  f.get(K).i32(Math.log2(UNROLL)).op("i32.shr_u").set(n);
-  counted(f, i, n, () => steps(UNROLL));
-  f.get(K)
-    .i32(UNROLL - 1)
-    .op("i32.and")
-    .set(n);
-  counted(f, i, n, () => steps(1));
-  const store = (add: boolean): void => {
-    for (const sum of sums) {
-      sum.forEach((acc, v) => {
-        const offset = v * lanes * size;
-        f.get(C).get(acc);
-        if (add) f.get(C).memory("v128.load", offset).op(`${vector}.add`);
-        f.memory("v128.store", offset);
-      });
-      f.get(C).get(STRIDE).op("i32.add").set(C);
-    }
-  };
-  f.get(ACCUMULATE).if(
-    () => store(true),
-    () => store(false),
+      f.get(B).get(B_STEP).op("i32.add").set(B);
+    },
   );
+  sums.forEach((sum, r) => {
+    if (r > 0) f.get(C).i32(0).get(STRIDE).get(ROWS).i32(r).op("i32.le_s").op("select").op("i32.add").set(C);
+    sum.forEach((acc, v) => {
+      f.get(C)
+        .get(acc)
+        .memory("v128.store", v * lanes * size);
+    });
+  });
   return f;
 }
 
-/** copy(tile, c, row stride of c, rows, columns, accumulate): the part of a tile that lies inside the matrix. */
+/** copy(tile, c, row stride of c, rows, columns, add): the part of a tile that lies inside the matrix, or adds it to what is there. */
 export function copyTile(module: ModuleBuilder, shape: Shape): FunctionBuilder {
-  const { size, columns, scalar } = shape;
+  const { size, lanes, rows, columns, scalar, vector } = shape;
   const f = module.function(["i32", "i32", "i32", "i32", "i32", "i32"]);
-  const [TILE, C, STRIDE, ROWS, COLUMNS, ACCUMULATE] = [0, 1, 2, 3, 4, 5];
+  const [TILE, C, STRIDE, ROWS, COLUMNS, ADD] = [0, 1, 2, 3, 4, 5];
   const [i, j, from, to] = Array.from({ length: 4 }, () => f.local("i32"));
   const x = f.local(scalar);
-  // a tile wider or higher than the matrix is cut, one that is not is whole
-  for (const [n, most] of [
-    [ROWS, MR],
-    [COLUMNS, columns],
-  ]) {
-    f.get(n).i32(most).get(n).i32(most).op("i32.lt_s").op("select").set(n);
-  }
-  counted(f, i, ROWS, () => {
+  const wide = f.local("v128");
+  const vectors = (): void => {
+    for (let offset = 0; offset < columns * size; offset += lanes * size) {
+      f.get(TILE).memory("v128.load", offset).set(wide);
+      f.get(ADD).if(() => f.get(C).memory("v128.load", offset).get(wide).op(`${vector}.add`).set(wide));
+      f.get(C).get(wide).memory("v128.store", offset);
+    }
+  };
+  const single = (): void => {
     f.get(TILE).set(from).get(C).set(to);
     counted(f, j, COLUMNS, () => {
       f.get(from).memory(`${scalar}.load`).set(x);
-      f.get(ACCUMULATE).if(() => f.get(to).memory(`${scalar}.load`).get(x).op(`${scalar}.add`).set(x));
+      f.get(ADD).if(() => f.get(to).memory(`${scalar}.load`).get(x).op(`${scalar}.add`).set(x));
       f.get(to).get(x).memory(`${scalar}.store`);
       f.get(from).i32(size).op("i32.add").set(from);
       f.get(to).i32(size).op("i32.add").set(to);
     });
+  };
+  // a tile higher than the matrix is cut
+  f.get(ROWS).i32(rows).get(ROWS).i32(rows).op("i32.lt_s").op("select").set(ROWS);
+  counted(f, i, ROWS, () => {
+    f.get(COLUMNS).i32(columns).op("i32.ge_s").if(vectors, single);
     f.get(TILE)
       .i32(columns * size)
       .op("i32.add")
@@ -164,87 +185,162 @@ export function pack(module: ModuleBuilder, shape: Shape, width: number): Functi
   const [SOURCE, ACROSS, ALONG, COUNT, K, TARGET] = [0, 1, 2, 3, 4, 5];
   const k = f.local("i32");
   const at = f.local("i32");
-  const end = f.local("i32");
+  const to = f.local("i32");
   const r = f.local("i32");
-  const vectors = width % lanes === 0;
-  const whole = (): void => {
-    // one pointer a row: the panel's rows are read side by side
-    const pointers = Array.from({ length: width }, () => f.local("i32"));
+  // one pointer a row: the panel's rows are read side by side
+  const pointers = Array.from({ length: width }, () => f.local("i32"));
+  const start = (): void =>
     pointers.forEach((p, n) => {
       f.get(n === 0 ? SOURCE : pointers[n - 1]);
       if (n > 0) f.get(ACROSS).op("i32.add");
       f.set(p);
     });
-    counted(f, k, K, () => {
-      pointers.forEach((p, n) => {
-        f.get(TARGET)
-          .get(p)
-          .memory(`${scalar}.load`)
-          .memory(`${scalar}.store`, n * size);
-        f.get(p).get(ALONG).op("i32.add").set(p);
-      });
-      f.get(TARGET)
-        .i32(width * size)
-        .op("i32.add")
-        .set(TARGET);
-    });
+  const next = (steps: number): void =>
+    void f
+      .get(TARGET)
+      .i32(steps * width * size)
+      .op("i32.add")
+      .set(TARGET);
+  /** `k` counts on from where it is. */
+  const single = (): void => {
+    f.repeat(
+      () => f.get(k).get(K).op("i32.lt_s"),
+      () => {
+        pointers.forEach((p, n) => {
+          f.get(TARGET)
+            .get(p)
+            .memory(`${scalar}.load`)
+            .memory(`${scalar}.store`, n * size);
+          f.get(p).get(ALONG).op("i32.add").set(p);
+        });
+        next(1);
+        f.get(k).i32(1).op("i32.add").set(k);
+      },
+    );
+  };
+  const loose = (): void => {
+    f.i32(0).set(k);
+    start();
+    single();
+  };
+  /** Side by side along k: `lanes` steps of `lanes` rows are turned in registers. */
+  const turned = (): void => {
+    const limit = f.local("i32");
+    f.i32(0).set(k).get(K).i32(-lanes).op("i32.and").set(limit);
+    start();
+    f.repeat(
+      () => f.get(k).get(limit).op("i32.lt_s"),
+      () => {
+        for (let n = 0; n < width; n += lanes) {
+          const from = pointers.slice(n, n + lanes).map((p) => {
+            const v = f.local("v128");
+            f.get(p).memory("v128.load").set(v);
+            f.get(p).i32(16).op("i32.add").set(p);
+            return v;
+          });
+          transpose(f, from).forEach((v, step) => {
+            f.get(TARGET)
+              .get(v)
+              .memory("v128.store", (step * width + n) * size);
+          });
+        }
+        next(lanes);
+        f.get(k).i32(lanes).op("i32.add").set(k);
+      },
+    );
+    single();
   };
   const sideBySide = (): void => {
     f.get(SOURCE).set(at);
     counted(f, k, K, () => {
-      for (let v = 0; v < width; v += lanes) {
+      let n = 0;
+      for (; n + lanes <= width; n += lanes)
         f.get(TARGET)
           .get(at)
-          .memory("v128.load", v * size)
-          .memory("v128.store", v * size);
-      }
+          .memory("v128.load", n * size)
+          .memory("v128.store", n * size);
+      for (; n < width; n++)
+        f.get(TARGET)
+          .get(at)
+          .memory(`${scalar}.load`, n * size)
+          .memory(`${scalar}.store`, n * size);
       f.get(at).get(ALONG).op("i32.add").set(at);
-      f.get(TARGET)
-        .i32(width * size)
-        .op("i32.add")
-        .set(TARGET);
+      next(1);
     });
   };
   const partial = (): void => {
-    counted(f, k, K, () => {
-      f.get(SOURCE).get(k).get(ALONG).op("i32.mul").op("i32.add").set(at);
-      f.i32(0).set(r);
-      f.get(TARGET)
-        .i32(width * size)
-        .op("i32.add")
-        .set(end);
-      f.repeat(
-        () => f.get(TARGET).get(end).op("i32.lt_u"),
-        () => {
-          f.get(TARGET);
-          // never read beyond the matrix: it may end where memory does
-          const v = f.local(scalar);
-          if (scalar === "f32") f.f32(0);
-          else f.f64(0);
-          f.set(v);
-          f.get(r)
-            .get(COUNT)
-            .op("i32.lt_s")
-            .if(() => f.get(at).memory(`${scalar}.load`).set(v));
-          f.get(v).memory(`${scalar}.store`);
-          f.get(at).get(ACROSS).op("i32.add").set(at);
-          f.get(r).i32(1).op("i32.add").set(r);
-          f.get(TARGET).i32(size).op("i32.add").set(TARGET);
-        },
-      );
-    });
+    const zero = (): void => void (scalar === "f32" ? f.f32(0) : f.f64(0));
+    const row = (value: () => void): void => {
+      f.get(TARGET).get(r).i32(size).op("i32.mul").op("i32.add").set(to);
+      counted(f, k, K, () => {
+        f.get(to);
+        value();
+        f.memory(`${scalar}.store`);
+        f.get(to)
+          .i32(width * size)
+          .op("i32.add")
+          .set(to);
+      });
+    };
+    f.i32(0).set(r);
+    f.repeat(
+      () => f.get(r).i32(width).op("i32.lt_s"),
+      () => {
+        // never read beyond the matrix: it may end where memory does
+        f.get(r).get(COUNT).op("i32.lt_s");
+        f.if(
+          () => {
+            f.get(SOURCE).get(r).get(ACROSS).op("i32.mul").op("i32.add").set(at);
+            row(() => {
+              f.get(at).memory(`${scalar}.load`);
+              f.get(at).get(ALONG).op("i32.add").set(at);
+            });
+          },
+          () => row(zero),
+        );
+        f.get(r).i32(1).op("i32.add").set(r);
+      },
+    );
   };
   f.repeat(
     () => f.get(COUNT).i32(0).op("i32.gt_s"),
     () => {
       f.get(COUNT).i32(width).op("i32.ge_s");
       f.if(() => {
-        if (vectors) f.get(ACROSS).i32(size).op("i32.eq").if(sideBySide, whole);
-        else whole();
+        f.get(ACROSS).i32(size).op("i32.eq");
+        f.if(sideBySide, () => {
+          if (width % lanes !== 0) loose();
+          else f.get(ALONG).i32(size).op("i32.eq").if(turned, loose);
+        });
       }, partial);
       f.get(SOURCE).get(ACROSS).i32(width).op("i32.mul").op("i32.add").set(SOURCE);
       f.get(COUNT).i32(width).op("i32.sub").set(COUNT);
     },
   );
   return f;
+}
+
+/** The transpose of a square of `rows.length` lanes. */
+function transpose(f: FunctionBuilder, rows: readonly number[]): number[] {
+  const lanes = rows.length;
+  const bytes = 16 / lanes;
+  /** Lanes of a, then of b, in this order. */
+  const mix = (a: number, b: number, order: readonly number[]): number => {
+    const v = f.local("v128");
+    const unit = 16 / order.length;
+    f.get(a)
+      .get(b)
+      .shuffle(order.flatMap((n) => Array.from({ length: unit }, (_, i) => n * unit + i)));
+    f.set(v);
+    return v;
+  };
+  const [a, b, c, d] = rows;
+  if (bytes === 8) return [mix(a, b, [0, 2]), mix(a, b, [1, 3])];
+  const [ab, AB, cd, CD] = [
+    mix(a, b, [0, 4, 1, 5]),
+    mix(a, b, [2, 6, 3, 7]),
+    mix(c, d, [0, 4, 1, 5]),
+    mix(c, d, [2, 6, 3, 7]),
+  ];
+  return [mix(ab, cd, [0, 1, 4, 5]), mix(ab, cd, [2, 3, 6, 7]), mix(AB, CD, [0, 1, 4, 5]), mix(AB, CD, [2, 3, 6, 7])];
 }

@@ -1,0 +1,31 @@
+/**
+ * How Node lets the wasm heap learn, inside a synchronous loop, which buffers were dropped. Two things stand against it there:
+ * the collector runs when it likes, and JavaScript keeps what a WeakRef was made of, or gave, until the loop has ended. `gc` does
+ * away with the first. The second ends with every run of a microtask queue, and a context of its own has one that is empty.
+ *
+ * Nothing depends on it: where it does not work, the heap copies buffers out of its way, dropped or not.
+ */
+import v8 from "node:v8";
+import vm from "node:vm";
+import type { Collector } from "./wasm/heap.js";
+
+/** Null where the host's collector does not do what is asked. */
+export function createCollector(): Collector | null {
+  try {
+    v8.setFlagsFromString("--expose-gc");
+    const collect = vm.runInNewContext("gc") as () => void;
+    v8.setFlagsFromString("--no-expose-gc");
+    const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
+    const nothing = new vm.Script("0");
+    const collector: Collector = {
+      collect: () => void collect(),
+      release: () => void nothing.runInContext(context),
+    };
+    const dropped = (() => new WeakRef({}))();
+    collector.release();
+    collector.collect();
+    return dropped.deref() === undefined ? collector : null;
+  } catch {
+    return null;
+  }
+}

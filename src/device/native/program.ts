@@ -1,0 +1,107 @@
+/** Launches prepared once: their argument blocks lie in memory, and one call runs them all. */
+import type { Buffer, Executable } from "../engine.js";
+import type { PreparedLaunch, Program } from "../program.js";
+import type { NativeExecutable } from "./engine.js";
+import type { NativeBuffer } from "./memory.js";
+
+export interface ProgramHost {
+  addressOf(memory: ArrayBuffer): number;
+  launch(
+    executable: Executable,
+    buffers: readonly Buffer[],
+    offsets: readonly number[],
+    params: Float64Array,
+    units: number,
+    work: number,
+  ): void;
+  replay(table: number, from: number, to: number): void;
+  threads(): number;
+  division(units: number, cost: number): { threads: number; chunk: number };
+  /** Whether a loop is one run of its kernel. */
+  plain(executable: NativeExecutable, params: Float64Array, work: number): boolean;
+}
+
+/** Numbers of a launch in the table: address of its arguments, kernel, units, chunk, threads. */
+const entry = 5;
+
+export class NativeProgram implements Program {
+  private readonly table: Float64Array;
+  private readonly tableAddress: number;
+  private readonly args: Float64Array;
+  /** Where each launch's arguments begin; −1 for those the engine launches itself (products, which pack first; folds in parts). */
+  private readonly start: number[] = [];
+  private readonly buffers: Buffer[][];
+  private readonly offsets: number[][];
+  private dividedFor = -1;
+
+  constructor(
+    private readonly launches: readonly PreparedLaunch[],
+    private readonly host: ProgramHost,
+  ) {
+    let size = 0;
+    for (const { executable, buffers, params, work } of launches) {
+      const plain = executable.kernel.kind === "loop" && host.plain(executable as NativeExecutable, params, work);
+      this.start.push(plain ? size : -1);
+      if (plain) size += Math.ceil((buffers.length + params.length) / 8) * 8;
+    }
+    this.args = new Float64Array(new ArrayBuffer(Math.max(1, size) * 8));
+    this.table = new Float64Array(new ArrayBuffer(Math.max(1, launches.length) * entry * 8));
+    const address = host.addressOf(this.args.buffer as ArrayBuffer);
+    this.tableAddress = host.addressOf(this.table.buffer as ArrayBuffer);
+    this.buffers = launches.map((l) => [...l.buffers] as Buffer[]);
+    this.offsets = launches.map((l) => [...l.offsets]);
+    launches.forEach(({ executable, buffers, offsets, params }, i) => {
+      const at = this.start[i] as number;
+      if (at < 0) return;
+      this.args.set(params, at + buffers.length);
+      buffers.forEach((b, operand) => {
+        if (b !== null) this.bind(i, operand, b, offsets[operand] as number);
+      });
+      this.table.set([address + at * 8, (executable as NativeExecutable).id], i * entry);
+    });
+  }
+
+  bind(launch: number, operand: number, buffer: Buffer, offset: number): void {
+    // The list keeps the memory alive.
+    (this.buffers[launch] as Buffer[])[operand] = buffer;
+    const at = this.start[launch] as number;
+    if (at < 0) {
+      (this.offsets[launch] as number[])[operand] = offset;
+      return;
+    }
+    const { itemBytes } = (this.launches[launch] as PreparedLaunch).executable as NativeExecutable;
+    this.args[at + operand] = (buffer as NativeBuffer).address + offset * (itemBytes[operand] as number);
+  }
+
+  set(launch: number, param: number, value: number): void {
+    const { params, buffers } = this.launches[launch] as PreparedLaunch;
+    const at = this.start[launch] as number;
+    if (at < 0) params[param] = value;
+    else this.args[at + buffers.length + param] = value;
+  }
+
+  run(from: number, to: number): void {
+    if (this.dividedFor !== this.host.threads()) this.divide();
+    for (let i = from; i < to; ) {
+      if ((this.start[i] as number) < 0) {
+        const { executable, params, units, work } = this.launches[i] as PreparedLaunch;
+        this.host.launch(executable, this.buffers[i] as Buffer[], this.offsets[i] as number[], params, units, work);
+        i += 1;
+        continue;
+      }
+      let end = i + 1;
+      while (end < to && (this.start[end] as number) >= 0) end += 1;
+      this.host.replay(this.tableAddress, i, end);
+      i = end;
+    }
+  }
+
+  private divide(): void {
+    this.launches.forEach(({ executable, units, work }, i) => {
+      if ((this.start[i] as number) < 0) return;
+      const { threads, chunk } = this.host.division(units, work * (executable as NativeExecutable).cost);
+      this.table.set([units, chunk, threads], i * entry + 2);
+    });
+    this.dividedFor = this.host.threads();
+  }
+}

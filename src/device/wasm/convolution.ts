@@ -1,0 +1,29 @@
+/** The argument block of a convolution, the units it has and the scratch memory it needs. */
+import { convolutionNumbers, planCorrelation, planWeights } from "../../kernel/convolution.js";
+import { bytesOf, type ConvolutionKernel } from "../../kernel/ir.js";
+import { convolutionTuning } from "../../kernel/wasm/convolution.js";
+
+export interface ConvolutionLaunch {
+  readonly units: number;
+  readonly scratch: number;
+  /** What follows the shapes' numbers. */
+  readonly blocks: readonly number[];
+}
+
+export function planConvolution(kernel: ConvolutionKernel, params: Float64Array, units: number): ConvolutionLaunch {
+  const tuning = convolutionTuning(kernel.type);
+  const [groups, C, M, T] = (["groups", "C", "M", "T_"] as const).map(
+    (name) => params[convolutionNumbers.indexOf(name)] as number,
+  ) as [number, number, number, number];
+  const plan =
+    kernel.pass === "weights" ? planWeights(params, units / groups, tuning) : planCorrelation(params, 1, tuning);
+  const [images, rows] = plan.values as [number, number];
+  const weights = groups * M * C * T;
+  const tables = 4 * (C * T + images * rows + tuning.columns);
+  const tile = tuning.tileRows * tuning.columns;
+  return {
+    units: plan.units,
+    scratch: bytesOf[kernel.type] * (weights + tile + plan.planes + tuning.columns * C * T) + tables,
+    blocks: plan.values,
+  };
+}

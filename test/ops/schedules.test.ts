@@ -1,0 +1,216 @@
+/**
+ * Sizes at which an engine changes the way it runs a kernel: long folds in parts, tiles of transposed operands, results past
+ * the cache, rows whose values are kept. One below, at and one above each bound, against plain loops.
+ */
+import { describe, expect, it } from "vitest";
+import * as torch from "../../src/index.js";
+
+/** Numbers in [0, 1), of eight bits each. */
+function numbers(n: number): Float32Array {
+  const out = new Float32Array(n);
+  let state = 1;
+  for (let i = 0; i < n; i++) {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    out[i] = (state >>> 24) / 256;
+  }
+  return out;
+}
+
+/** Where `got` first differs from `want`. */
+function differs(got: ArrayLike<number | bigint>, want: ArrayLike<number>, tolerance = 0): string | null {
+  if (got.length !== want.length) return `${got.length} numbers, expected ${want.length}`;
+  for (let i = 0; i < want.length; i++) {
+    const [g, w] = [Number(got[i]), want[i] as number];
+    if (Object.is(g, w) || Math.abs(g - w) <= tolerance * Math.abs(w)) continue;
+    return `number ${i}: ${g}, expected ${w}`;
+  }
+  return null;
+}
+
+describe.each(["native", "wasm"] as const)("%s", (engine) => {
+  const threads = [1, 3];
+  const on = (count: number): void => {
+    torch.setCpuEngine(engine);
+    torch.setNumThreads(count);
+  };
+
+  it("folds long rows in parts, whatever the threads", () => {
+    for (const n of [65535, 65537, 262143, 262144, 262145, 327679, 327680, 327681]) {
+      const data = numbers(2 * n);
+      const total = (from: number): number => data.subarray(from, from + n).reduce((s, v) => s + v, 0);
+      const sums = new Set<number>();
+      for (const count of threads) {
+        on(count);
+        const x = torch.fromTypedArray(data, [2, n]);
+        expect(differs(x.sum(1).toTypedArray(), [total(0), total(n)], 1e-6), `sum ${n}`).toBeNull();
+        expect(x.select(0, 1).sum().item()).toBeCloseTo(total(n), 0);
+        data[n + 70000 < 2 * n ? n + 70000 : n] = 2;
+        const y = torch.fromTypedArray(data, [2, n]);
+        const at = n + 70000 < 2 * n ? 70000 : 0;
+        expect(y.select(0, 1).argmax().item()).toBe(at);
+        expect(y.amax(1).toTypedArray()[1]).toBe(2);
+        data[2 * n - 1] = Number.NaN;
+        const z = torch.fromTypedArray(data, [2, n]);
+        expect(Number.isNaN(z.amax(1).toTypedArray()[1])).toBe(true);
+        expect(Number.isNaN(z.amin(1).toTypedArray()[0])).toBe(false);
+        expect(z.select(0, 1).argmin().item()).toBe(n - 1);
+        data.set(numbers(2 * n));
+        sums.add(torch.fromTypedArray(data, [2, n]).exp().sum().item());
+      }
+      expect(sums.size).toBe(1);
+    }
+  });
+
+  it("folds long rows in stages, with a store for each element", () => {
+    for (const n of [262143, 262144, 262145]) {
+      on(2);
+      const data = numbers(n);
+      const x = torch.fromTypedArray(data, [n]);
+      const mean = data.reduce((s, v) => s + v, 0) / n;
+      const variance = data.reduce((s, v) => s + (v - mean) ** 2, 0) / (n - 1);
+      expect(x.var().item()).toBeCloseTo(variance, 6);
+      const sum = data.reduce((s, v) => s + Math.exp(v), 0);
+      expect(
+        differs(
+          x.softmax(0).toTypedArray(),
+          data.map((v) => Math.exp(v) / sum),
+          2e-6,
+        ),
+      ).toBeNull();
+    }
+  });
+
+  it("folds long columns in parts", () => {
+    for (const rows of [1023, 1024, 1025, 1280, 1281]) {
+      for (const columns of [1, 7, 8, 2047, 2048, 2049]) {
+        const data = numbers(rows * columns);
+        data[(rows - 1) * columns] = 2;
+        const sums = new Float64Array(columns);
+        for (let i = 0; i < data.length; i++) sums[i % columns] = (sums[i % columns] as number) + (data[i] as number);
+        for (const count of threads) {
+          on(count);
+          const x = torch.fromTypedArray(data, [rows, columns]);
+          expect(differs(x.sum(0).toTypedArray(), sums, 1e-6), `${rows}×${columns}`).toBeNull();
+          const top = x.argmax(0);
+          expect(Number(top.toTypedArray()[0])).toBe(rows - 1);
+          expect(x.amax(0).toTypedArray()[0]).toBe(2);
+          const soft = x.softmax(0).sum(0).toTypedArray();
+          expect(differs(soft, new Float32Array(columns).fill(1), 1e-5)).toBeNull();
+        }
+        // A view with a stride along the columns, in batches.
+        const view = torch
+          .fromTypedArray(numbers(2 * rows * 8), [2, rows, 8])
+          .slice(2, 0, 8, 2)
+          .sum(1);
+        expect(view.shape).toEqual([2, 4]);
+      }
+    }
+  });
+
+  it("sums a long column as exactly as in float64, to the last digits", () => {
+    on(2);
+    const rows = 100_000;
+    torch.manualSeed(1);
+    const x = torch.rand([rows, 9]);
+    const data = x.toTypedArray();
+    const sums = new Float64Array(9);
+    for (let i = 0; i < data.length; i++) sums[i % 9] = (sums[i % 9] as number) + Number(data[i]);
+    expect(differs(x.sum(0).toTypedArray(), sums, 1e-6)).toBeNull();
+  });
+
+  it("turns tiles of transposed operands", () => {
+    for (const m of [1, 2, 15, 16, 17, 33]) {
+      for (const n of [1, 2, 63, 64, 65, 130]) {
+        on(2);
+        const data = numbers(m * n * 3);
+        const x = torch.fromTypedArray(data, [m, n].concat(3));
+        const want = (i: number, j: number, c: number): number => data[(i * n + j) * 3 + c] as number;
+        const check = (y: torch.Tensor, read: (i: number) => number): void => {
+          expect(
+            differs(
+              y.contiguous().toTypedArray(),
+              Float64Array.from({ length: y.numel() }, (_, i) => read(i)),
+            ),
+          ).toBeNull();
+        };
+        check(x.permute([1, 0, 2]), (i) => want(Math.floor(i / 3) % m, Math.floor(i / 3 / m), i % 3));
+        check(x.permute([2, 1, 0]), (i) => want(i % m, Math.floor(i / m) % n, Math.floor(i / m / n)));
+        check(x.permute([1, 2, 0]), (i) => want(i % m, Math.floor(i / m / 3), Math.floor(i / m) % 3));
+        check(x.permute([2, 0, 1]), (i) => want(Math.floor(i / n) % m, i % n, Math.floor(i / n / m)));
+        const flat = torch.fromTypedArray(data.slice(0, m * n), [m, n]);
+        check(
+          flat.t().add(flat.t().contiguous()).sub(flat.t()),
+          (i) => data[(i % m) * n + Math.floor(i / m)] as number,
+        );
+        const own = flat.clone();
+        own.t().add_(1);
+        check(own, (i) => (data[i] as number) + 1);
+      }
+    }
+  });
+
+  it("streams large results, from any first element", () => {
+    on(2);
+    const n = 2 ** 21 + 5;
+    const data = numbers(n);
+    data[n - 1] = Number.NaN;
+    data[n - 2] = Number.POSITIVE_INFINITY;
+    const x = torch.fromTypedArray(data, [n]);
+    for (const size of [2 ** 21 - 1, 2 ** 21, 2 ** 21 + 1, n]) {
+      const from = n - size;
+      const part = x.slice(0, from);
+      expect(
+        differs(
+          part.mul(2).toTypedArray(),
+          data.subarray(from).map((v) => 2 * v),
+        ),
+      ).toBeNull();
+      const copy = x.clone();
+      copy.slice(0, from).add_(1);
+      expect(
+        differs(
+          copy.toTypedArray(),
+          data.map((v, i) => (i < from ? v : v + 1)),
+        ),
+      ).toBeNull();
+    }
+    const into = torch.zeros([n + 3]);
+    into.slice(0, 3).copy_(x);
+    expect(differs(into.slice(0, 3).toTypedArray(), data)).toBeNull();
+    expect(differs(into.slice(0, 0, 3).toTypedArray(), [0, 0, 0])).toBeNull();
+    const wide = numbers(1450 * 1449);
+    const square = torch.fromTypedArray(wide, [1450, 1449]);
+    const turned = square.t().contiguous().toTypedArray();
+    for (const [i, j] of [
+      [0, 0],
+      [3, 17],
+      [1449, 1448],
+      [720, 1025],
+    ] as const) {
+      expect(turned[j * 1450 + i]).toBe(wide[i * 1449 + j]);
+    }
+  });
+
+  it("keeps a row's values between stages", () => {
+    for (const n of [1, 2, 2047, 2048, 2049]) {
+      on(2);
+      const data = numbers(3 * n);
+      data[0] = Number.NEGATIVE_INFINITY;
+      data[2 * n] = Number.NaN;
+      const y = torch.fromTypedArray(data, [3, n]).softmax(1).toTypedArray();
+      for (const r of [0, 1]) {
+        const row = data.subarray(r * n, (r + 1) * n);
+        if (n === 1 && r === 0) continue;
+        const sum = row.reduce((s, v) => s + Math.exp(v), 0);
+        expect(
+          differs(
+            Float32Array.from(y.slice(r * n, (r + 1) * n) as Float32Array),
+            row.map((v) => Math.exp(v) / sum),
+            2e-6,
+          ),
+        ).toBeNull();
+      }
+      for (let i = 2 * n; i < 3 * n; i++) expect(Number.isNaN(Number(y[i]))).toBe(true);
+    }
+  });
+});
