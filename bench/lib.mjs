@@ -10,6 +10,8 @@ const conv = (batch, channels, image) => ({ kind: "conv", size: batch, channels,
 /** The same step for another batch or width: how its time grows. One thread and one round are enough to see it. */
 const growth = { group: "growth", only: ["native", "wasm", "pytorch"], threads: [1], rounds: 1 };
 const ours = { only: ["native", "wasm", "pytorch"] };
+/** Many milliseconds each: their rounds lie close together. */
+const long = { rounds: 2 };
 
 /**
  * Every workload. `expect` is what it computes, made in float64 by `workloads/pytorch.py expect`: for a step the 20th
@@ -25,33 +27,42 @@ export const workloads = [
   { name: "refined-256", kind: "refined", size: 256, expect: 0.3257392 },
   { name: "gan-1", kind: "gan", size: 1, ...ours, expect: 2.065109 },
   { name: "gan-64", kind: "gan", size: 64, ...ours, expect: 2.183728 },
-  { name: "block", kind: "block", size: 8, ...ours, expect: 0.3773812 },
+  { name: "block", kind: "block", size: 8, ...ours, ...long, expect: 0.3773812 },
   { name: "cnn-64", kind: "cnn", size: 64, ...ours, expect: 2.302922 },
   { name: "matmul-64", kind: "matmul", shape: [64, 64, 64], expect: -1.109754 },
   { name: "matmul-127", kind: "matmul", shape: [127, 127, 127], expect: -0.2751662 },
   { name: "matmul-128", kind: "matmul", shape: [128, 128, 128], expect: 0.927804 },
   { name: "matmul-256", kind: "matmul", shape: [256, 256, 256], expect: 0.6952621 },
   { name: "matmul-512", kind: "matmul", shape: [512, 512, 512], expect: 3.729293 },
-  { name: "matmul-1024", kind: "matmul", shape: [1024, 1024, 1024], expect: -1.312695 },
-  { name: "matmul-2048", kind: "matmul", shape: [2048, 2048, 2048], expect: 1.152782 },
+  { name: "matmul-1024", kind: "matmul", shape: [1024, 1024, 1024], ...long, expect: -1.312695 },
+  { name: "matmul-2048", kind: "matmul", shape: [2048, 2048, 2048], ...long, expect: 1.152782 },
   { name: "matmul-64x784x200", kind: "matmul", shape: [64, 784, 200], expect: 3.678085 },
   { name: "matmul-200x64x784", kind: "matmul", shape: [200, 64, 784], expect: -0.715884 },
   { name: "conv-64", ...conv(64, [16, 32], 28), ...ours, expect: 12.81898 },
-  { name: "conv-resnet-56", ...conv(8, [64, 64], 56), ...ours, expect: -18.14019 },
-  { name: "conv-resnet-14", ...conv(8, [256, 256], 14), ...ours, expect: -3.928551 },
+  { name: "conv-resnet-56", ...conv(8, [64, 64], 56), ...ours, ...long, expect: -18.14019 },
+  { name: "conv-resnet-14", ...conv(8, [256, 256], 14), ...ours, ...long, expect: -3.928551 },
   { name: "add-4M", kind: "add", size: 4194304, expect: 1.616234 },
   { name: "exp-4M", kind: "exp", size: 4194304, expect: 3.666802 },
   { name: "sum-4M", kind: "sum", size: 4194304, expect: 2097035 },
-  { name: "softmax-4M", kind: "softmax", size: 4194304, columns: 1024, expect: 0.002106821 },
+  { name: "softmax-4M", kind: "softmax", size: 4194304, columns: 1024, ...long, expect: 0.002106821 },
   {
     name: "layernorm-4M",
     kind: "layernorm",
     size: 4194304,
     columns: 1024,
     ...ours,
+    ...long,
     expect: 0.1341492,
   },
-  { name: "copy-T", kind: "copy", size: 4194304, columns: 2048, only: [...ours.only, "tfjs"], expect: 0.8167541 },
+  {
+    name: "copy-T",
+    kind: "copy",
+    size: 4194304,
+    columns: 2048,
+    only: [...ours.only, "tfjs"],
+    ...long,
+    expect: 0.8167541,
+  },
   { name: "add-10", kind: "add", size: 10, threads: [1], expect: 1.148865 },
   { name: "embedding", kind: "embedding", size: 4096, table: [10000, 256], ...ours, expect: 349620.6 },
   { name: "batch-1", kind: "seed", size: 1, ...growth, expect: 0.1886806 },

@@ -18,7 +18,7 @@ const usage = `node bench/run.mjs [options]
   --contenders <a,b>   only these: ${contenders.map((c) => c.id).join(", ")}
   --threads <1,2>      thread counts (1 and all cores)
   --rounds <n>         rounds (3; with --quick 1)
-  --seconds <s>        measuring time of a process (0.5; with --quick 0.2)
+  --seconds <s>        measuring time of a process (0.4; with --quick 0.2)
   --out <path>         where to write <path>.md, <path>.json and chart.svg (bench/results; unless given, only a whole run writes)`;
 
 function fail(message) {
@@ -66,7 +66,7 @@ function options() {
       ...new Set([1, os.availableParallelism()]),
     ],
     rounds: positive("rounds", values.rounds ?? (quick ? 1 : 3)),
-    seconds: positive("seconds", values.seconds ?? (quick ? 0.2 : 0.5)),
+    seconds: positive("seconds", values.seconds ?? (quick ? 0.2 : 0.4)),
     out: values.out ?? (whole ? path.join(import.meta.dirname, "results") : null),
   };
 }
@@ -162,7 +162,7 @@ const list = (title, lines) =>
   lines.length > 0 ? `\n### ${title}\n\n${lines.map((line) => `- ${line}`).join("\n")}\n` : "";
 const report = `# Benchmark
 
-${date}, cresset at ${about.commit}${quick ? ", **a quick run: one short round**" : `, ${rounds} rounds of ${seconds} s, medians`}.
+${date}, cresset at ${about.commit}${quick ? ", **a quick run: one short round**" : `, ${rounds} rounds (2 of long workloads, 1 of growth) of ${seconds} s, medians`}.
 
 - Processor: ${about.cpu}
 - Memory ${about.memory}; load average ${loadBefore} before, ${load()} after

@@ -3,8 +3,10 @@
  * its parameters. Nothing is measured here, and a kernel of a kind that is not known costs `null`.
  */
 import type { Buffer } from "../device/engine.js";
+import { type ConvolutionNumber, convolutionNumbers } from "../kernel/convolution.js";
 import {
   bytesOf,
+  type ConvolutionKernel,
   type Expr,
   type Kernel,
   type LoopKernel,
@@ -151,6 +153,18 @@ function matmulCost(kernel: MatmulKernel, params: Float64Array): Cost {
   return { bytes: elements * bytesOf[kernel.type], flops: 2 * product * (K as number) };
 }
 
+const at = Object.fromEntries(convolutionNumbers.map((name, i) => [name, i])) as Record<ConvolutionNumber, number>;
+
+/** 2·batch·M·C·taps·outputs, where taps on the padding count; the planes that the schedule copies do not. */
+function convolutionCost(kernel: ConvolutionKernel, params: Float64Array): Cost {
+  const of = (...names: ConvolutionNumber[]): number => names.reduce((n, name) => n * (params[at[name]] as number), 1);
+  const weights = of("groups", "M", "C", "T_");
+  const input = of("batch", "groups", "C", "X_d", "X_h", "X_w");
+  const output = of("batch", "groups", "M", "Y_d", "Y_h", "Y_w");
+  const bias = kernel.bias ? of("groups", "M") : 0;
+  return { bytes: (input + weights + output + bias) * bytesOf[kernel.type], flops: 2 * output * of("C", "T_") };
+}
+
 export function costOf(
   kernel: Kernel,
   buffers: readonly Buffer[],
@@ -162,18 +176,27 @@ export function costOf(
       return loopCost(kernel, buffers, offsets, params);
     case "matmul":
       return matmulCost(kernel, params);
+    case "convolution":
+      return convolutionCost(kernel, params);
     default:
       return null;
   }
 }
 
-/** The sizes of a launch: the axes of a loop, outer first; batch, M, N and K of a product. */
+/**
+ * The sizes of a launch: the axes of a loop, outer first; batch, M, N and K of a product; batch, groups, channels of input and
+ * output a group, taps and output sizes of a convolution.
+ */
 export function sizesOf(kernel: Kernel, params: Float64Array): readonly number[] {
   switch (kernel.kind) {
     case "loop":
       return Array.from(params.subarray(0, kernel.outer + kernel.inner));
     case "matmul":
       return Array.from(params.subarray(0, 4));
+    case "convolution":
+      return (["batch", "groups", "C", "M", "T_", "Y_d", "Y_h", "Y_w"] as const).map(
+        (name) => params[at[name]] as number,
+      );
     default:
       return [];
   }

@@ -105,6 +105,20 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     });
   });
 
+  it("counts convolutions", () => {
+    const [x, w, b] = [torch.rand([2, 4, 9, 9]), torch.rand([6, 4, 3, 3]), torch.rand([6])];
+    const p = profile(() => nn.functional.conv2d(x, w, b, { padding: 1 }), { recordShapes: true });
+    const row = p.keyAverages({ groupByInputShape: true }).get("correlate [2, 1, 4, 6, 9, 1, 9, 9]");
+    expect(row?.flops).toBe(2 * 2 * 6 * 4 * 9 * 81);
+    expect(row?.bytes).toBe(4 * (2 * 4 * 81 + 6 * 4 * 9 + 2 * 6 * 81 + 6));
+    w.requiresGrad = true;
+    const y = nn.functional.conv2d(x, w, b, { padding: 1 }).sum();
+    const backward = profile(() => y.backward())
+      .keyAverages()
+      .get("weights");
+    expect(backward?.flops).toBe(2 * 2 * 6 * 4 * 9 * 81);
+  });
+
   it("knows the time of kernels of unknown kinds, and nothing else", () => {
     const kernel = { kind: "another", name: "another" } as unknown as Parameters<typeof costOf>[0];
     expect(costOf(kernel, [], [], new Float64Array())).toBeNull();
