@@ -55,7 +55,7 @@ function specification(rows) {
     facet: { column: { field: "columns", title: null, header: { labelFontWeight: "bold", labelFontSize: 13 } } },
     spec: {
       width: 330,
-      height: { step: 11 },
+      height: { step: 9 },
       layer: [
         {
           mark: { type: "bar", aria: false },
@@ -79,7 +79,7 @@ function specification(rows) {
           ["datum.ratio < 1", "right", -3],
         ].map(([filter, align, dx]) => ({
           transform: [{ filter }],
-          mark: { type: "text", align, dx, baseline: "middle", fontSize: 9, aria: false },
+          mark: { type: "text", align, dx, baseline: "middle", fontSize: 8, aria: false },
           encoding: { ...position, x, text: { field: "label" }, color: { value: "currentColor" } },
         })),
         {
@@ -91,7 +91,8 @@ function specification(rows) {
     },
     config: {
       aria: false,
-      background: null,
+      background: null, // the style's, so that a page of the other scheme does not swallow the text
+      padding: 12,
       font: "system-ui, sans-serif",
       axis: { labelColor: "currentColor", titleColor: "currentColor", gridColor: "currentColor", gridOpacity: 0.15 },
       axisX: { domainColor: "currentColor", tickColor: "currentColor", titleFontWeight: "normal" },
@@ -117,7 +118,8 @@ export async function chart(data) {
   const description = rows.map((row) => `${row.name}, ${row.columns}, ${row.engine}: ${row.label}`).join("; ");
   const head = `<title id="t">${escaped(title)}</title>
 <desc id="d">${escaped(`${data.date}, ${data.machine.cpu}. ${description}.`)}</desc>
-<style>svg { color: #1f2328 } @media (prefers-color-scheme: dark) { svg { color: #e6edf3 } }</style>`;
+<style>svg { color: #1f2328; background: #fff }
+@media (prefers-color-scheme: dark) { svg { color: #e6edf3; background: #0d1117 } }</style>`;
   return `${svg.replace(/^<svg([^>]*)>/, (_, attributes) => `<svg role="img" aria-labelledby="t d"${attributes}>\n${head}`)}\n`;
 }
 
