@@ -1,8 +1,9 @@
 /** From a graph to something that runs: memory planned, kernels compiled, launches prepared. */
 
 import type { Buffer, Engine, Executable } from "../device/engine.js";
-import { LaunchList, type PreparedLaunch, type Program } from "../device/program.js";
+import { type Each, LaunchList, type PreparedLaunch, type Program } from "../device/program.js";
 import { itemBytes } from "../ops/dtype.js";
+import { isObserved, launch } from "../ops/launch.js";
 import { readNumber } from "../tensor/read.js";
 import {
   type Access,
@@ -121,7 +122,7 @@ export class Replay {
           this.program.set(u.launch, u.param, numbers[u.index] as number);
         }
       }
-      this.program.run(from, to);
+      this.program.run(from, to, isObserved() ? this.seen : undefined);
       if (check === null) continue;
       check.check(
         check.values.map(({ place, offset, dtype }) => {
@@ -133,6 +134,10 @@ export class Replay {
       );
     }
   }
+
+  /** With an observer, launches go through the door one by one. */
+  private readonly seen: Each = (executable, buffers, offsets, params, units, work) =>
+    launch(this.engine, executable, buffers, offsets, params, params.length, units, work);
 
   private compile(step: LoopStep): Executable {
     let cache = compiled.get(this.engine);

@@ -11,13 +11,23 @@ export interface PreparedLaunch {
   readonly work: number;
 }
 
+/** Runs one launch, and may look at it. */
+export type Each = (
+  executable: Executable,
+  buffers: readonly Buffer[],
+  offsets: readonly number[],
+  params: Float64Array,
+  units: number,
+  work: number,
+) => void;
+
 export interface Program {
   /** Points an operand of a launch to `offset` elements into `buffer`. */
   bind(launch: number, operand: number, buffer: Buffer, offset: number): void;
   /** Sets a number that follows the addresses in the argument block. */
   set(launch: number, param: number, value: number): void;
-  /** Runs the launches from `from` to before `to`. */
-  run(from: number, to: number): void;
+  /** Runs the launches from `from` to before `to`; one at a time through `each`, if it is given. */
+  run(from: number, to: number, each?: Each): void;
 }
 
 /** On any engine: one launch after another. */
@@ -42,11 +52,13 @@ export class LaunchList implements Program {
     (this.launches[launch] as PreparedLaunch).params[param] = value;
   }
 
-  run(from: number, to: number): void {
+  run(from: number, to: number, each: Each = this.plainly): void {
     for (let i = from; i < to; i++) {
       const { executable, params, units, work } = this.launches[i] as PreparedLaunch;
-      const buffers = this.buffers[i] as Buffer[];
-      this.engine.launch(executable, buffers, this.offsets[i] as number[], params, params.length, units, work);
+      each(executable, this.buffers[i] as Buffer[], this.offsets[i] as number[], params, units, work);
     }
   }
+
+  private readonly plainly: Each = (executable, buffers, offsets, params, units, work) =>
+    this.engine.launch(executable, buffers, offsets, params, params.length, units, work);
 }

@@ -28,6 +28,8 @@ export const launch: Launch = (engine, executable, buffers, offsets, params, cou
   else observer(engine, executable, buffers, offsets, params, count, units, work);
 };
 
+export const isObserved = (): boolean => observer !== null;
+
 /** From now on `make(run)` sees every launch, and calls `run` to have it done. Gives the function that ends it. */
 export function observe(make: (run: Launch) => Launch): () => void {
   const mine = make(observer ?? plainly);

@@ -103,6 +103,19 @@ describe.each(["native", "wasm"] as const)("torch.compile on %s", (engine) => {
     expect(f(torch.tensor([2, 2]), 3).tolist()).toEqual([6, 6]);
   });
 
+  test("a profile shows the fused kernels of a replay, which gives what it gives unobserved", () => {
+    const f = torch.compile((x: Tensor) => x.mul(2).add(1).sum());
+    const x = torch.arange(5).to("float32");
+    f(x);
+    let seen: Tensor | undefined;
+    const profile = torch.profiler.profile(() => {
+      seen = f(x);
+    });
+    expect(seen?.item()).toBe(25);
+    expect([...profile.keyAverages()].map((row) => [row.key, row.count])).toEqual([["mul+add+sum", 1]]);
+    expect(f(x).item()).toBe(25);
+  });
+
   test("structures go in and come out", () => {
     const f = torch.compile(({ a, b }: { a: Tensor; b: Tensor[] }) => ({
       sum: a.add(b[0] as Tensor),

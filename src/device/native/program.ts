@@ -1,19 +1,12 @@
 /** Launches prepared once: their argument blocks lie in memory, and one call runs them all. */
-import type { Buffer, Executable } from "../engine.js";
-import type { PreparedLaunch, Program } from "../program.js";
+import type { Buffer } from "../engine.js";
+import type { Each, PreparedLaunch, Program } from "../program.js";
 import type { NativeExecutable } from "./engine.js";
 import type { NativeBuffer } from "./memory.js";
 
 export interface ProgramHost {
   addressOf(memory: ArrayBuffer): number;
-  launch(
-    executable: Executable,
-    buffers: readonly Buffer[],
-    offsets: readonly number[],
-    params: Float64Array,
-    units: number,
-    work: number,
-  ): void;
+  readonly launch: Each;
   replay(table: number, from: number, to: number): void;
   threads(): number;
   division(units: number, cost: number): { threads: number; chunk: number };
@@ -64,11 +57,9 @@ export class NativeProgram implements Program {
   bind(launch: number, operand: number, buffer: Buffer, offset: number): void {
     // The list keeps the memory alive.
     (this.buffers[launch] as Buffer[])[operand] = buffer;
+    (this.offsets[launch] as number[])[operand] = offset;
     const at = this.start[launch] as number;
-    if (at < 0) {
-      (this.offsets[launch] as number[])[operand] = offset;
-      return;
-    }
+    if (at < 0) return;
     const { itemBytes } = (this.launches[launch] as PreparedLaunch).executable as NativeExecutable;
     this.args[at + operand] = (buffer as NativeBuffer).address + offset * (itemBytes[operand] as number);
   }
@@ -80,12 +71,15 @@ export class NativeProgram implements Program {
     else this.args[at + buffers.length + param] = value;
   }
 
-  run(from: number, to: number): void {
+  run(from: number, to: number, each?: Each): void {
+    if (each !== undefined) {
+      for (let i = from; i < to; i++) this.one(i, each);
+      return;
+    }
     if (this.dividedFor !== this.host.threads()) this.divide();
     for (let i = from; i < to; ) {
       if ((this.start[i] as number) < 0) {
-        const { executable, params, units, work } = this.launches[i] as PreparedLaunch;
-        this.host.launch(executable, this.buffers[i] as Buffer[], this.offsets[i] as number[], params, units, work);
+        this.one(i, this.host.launch);
         i += 1;
         continue;
       }
@@ -94,6 +88,14 @@ export class NativeProgram implements Program {
       this.host.replay(this.tableAddress, i, end);
       i = end;
     }
+  }
+
+  private one(i: number, each: Each): void {
+    const { executable, params, units, work } = this.launches[i] as PreparedLaunch;
+    const buffers = this.buffers[i] as Buffer[];
+    const at = (this.start[i] as number) + buffers.length;
+    const now = (this.start[i] as number) < 0 ? params : this.args.subarray(at, at + params.length);
+    each(executable, buffers, this.offsets[i] as number[], now, units, work);
   }
 
   private divide(): void {
