@@ -106,6 +106,8 @@ export class Gradients {
   /** Gives results of a replay their place on the tape. What was lent follows them in the list. */
   attach(results: Tensor[], args: readonly Tensor[]): void {
     const lent = results.splice(this.count);
+    // What no result shares is the graph's alone, and goes with it.
+    for (const { buffer } of lent) buffer.transient = !results.some((r) => r.buffer === buffer);
     const saved = [...lent, ...this.read.map((i) => args[i] as Tensor)];
     this.node(results, args, saved, (seeds, load) =>
       this.recording.replay([...seeds, ...saved.map((_, i) => load(i))]),
