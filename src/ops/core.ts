@@ -99,6 +99,13 @@ interface Plan {
   readonly strides: readonly (readonly number[])[];
 }
 
+/** The kernels over two axes, and a number for each in the keys of their layouts. */
+const planes = {
+  rows: { code: 1, outer: 1, inner: 1, vector: "inner" },
+  columns: { code: 2, outer: 1, inner: 1, vector: "outer" },
+  map: { code: 3, outer: 2, inner: 0, vector: "outer" },
+} as const;
+
 /** A family of kernels: one operation, compiled anew for each combination of dtypes, layout and engine. */
 export class LoopFamily {
   private readonly caches = new Map<Engine, Map<number | string, Executable>>();
@@ -138,37 +145,39 @@ export class LoopFamily {
   }
 
   /**
-   * At most one outer and one inner axis, each operand's strides along them given: `outerStrides[i]`, `innerStrides[i]`.
-   * Folds whose operands all stand still or step by one along the inner axis, without the search for a better layout.
+   * Two axes, with each operand's strides along them given, of which those along the vector axis are 0 or 1: no search for a
+   * layout. `rows` fold the second axis, `columns` too but side by side, a `map` folds nothing.
    */
-  runRows(
+  runPlane(
+    mode: keyof typeof planes,
     operands: readonly Tensor[],
     inputs: number,
-    outer: number,
-    inner: number,
-    outerStrides: readonly number[],
-    innerStrides: readonly number[],
+    first: number,
+    second: number,
+    firstStrides: readonly number[],
+    secondStrides: readonly number[],
     scalars: readonly number[],
   ): void {
-    let key = 1;
+    const { code, outer, inner, vector } = planes[mode];
+    const along = mode === "columns" ? firstStrides : secondStrides;
+    let key: number = code;
     let p = 2;
-    params[0] = outer;
-    params[1] = inner;
+    params[0] = first;
+    params[1] = second;
     for (let i = 0; i < operands.length; i++) {
-      const s = innerStrides[i] as number;
-      key = key * 20 + codeOf[(operands[i] as Tensor).dtype] * 2 + s;
-      params[p++] = outerStrides[i] as number;
-      params[p++] = s;
+      key = key * 20 + codeOf[(operands[i] as Tensor).dtype] * 2 + (along[i] as number);
+      params[p++] = firstStrides[i] as number;
+      params[p++] = secondStrides[i] as number;
     }
     key = -key;
     for (let i = 0; i < scalars.length; i++) params[p++] = scalars[i] as number;
     const cache = this.cacheOf((operands[0] as Tensor).device.engine);
     let executable = cache.get(key);
     if (executable === undefined) {
-      const steps = innerStrides.map((s): Step => (s === 0 ? "uniform" : "unit"));
-      executable = this.compile(operands, inputs, steps, 1, 1, "inner", key);
+      const steps = along.map((s): Step => (s === 0 ? "uniform" : "unit"));
+      executable = this.compile(operands, inputs, steps, outer, inner, vector, key);
     }
-    this.launch(executable, operands, p, outer, outer * inner);
+    this.launch(executable, operands, p, first, first * second);
   }
 
   /**

@@ -250,10 +250,9 @@ function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
     return reshape(matmul(g, weight), shape);
   }
   const out = emptyTensor(shape, g.dtype, g.device);
-  dot.callViews([g, weight], out, [inputs], [outputs], [[0, 1], [1, inputs], oneColumn], g.dtype);
+  dot.callColumns([g, weight], out, ["row", "full"], inputs, outputs, g.dtype);
   return out;
 }
-const oneColumn: Shape = [1, 0];
 
 function manyRows(
   x: Tensor,

@@ -9,7 +9,7 @@ import { type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { hostNumbers } from "./capture.js";
 import { type BodyStore, LoopFamily } from "./core.js";
-import { columnStrides, OuterProduct, rowStrides } from "./outer.js";
+import { OuterProduct } from "./outer.js";
 
 type Rule = (state: readonly Expr[], settings: readonly Expr[]) => readonly Expr[];
 
@@ -57,10 +57,11 @@ class Update {
     settings: readonly number[],
   ): void {
     const [parameter, ...state] = written as [Tensor, ...Tensor[]];
-    const whole = parameter.strides;
-    const strides = [whole, columnStrides, rowStrides, ...state.map(() => whole), ...written.map(() => whole)];
-    const all = [parameter, column, row, ...state, ...written];
-    this.family(parameter, true).run(all, this.inputs + 1, shape, [], strides, settings);
+    const [m, n] = shape as [number, number];
+    const operands = [parameter, column, row, ...state, ...written];
+    const down = operands.map((_, i) => (i === 1 ? 1 : i === 2 ? 0 : n));
+    const along = operands.map((_, i) => (i === 1 ? 0 : 1));
+    this.family(parameter, true).runPlane("map", operands, this.inputs + 1, m, n, down, along, settings);
   }
 
   private family(parameter: Tensor, outer: boolean): LoopFamily {

@@ -31,7 +31,7 @@ export class OuterProduct implements Deferred {
   compute(): Tensor {
     const [m, n] = this.shape as [number, number];
     const out = emptyTensor(this.shape, this.column.dtype, this.column.device);
-    family.run([this.column, this.row, out], 2, [m, n], [], [columnStrides, rowStrides, [n, 1]], []);
+    family.runPlane("map", [this.column, this.row, out], 2, m, n, [1, 0, n], [0, 1, 1], []);
     return out;
   }
 
@@ -48,10 +48,6 @@ export class OuterProduct implements Deferred {
     this.row.buffer.release();
   }
 }
-
-/** How an outer product's vectors lie over its rows and columns. */
-export const columnStrides: Shape = [1, 0];
-export const rowStrides: Shape = [0, 1];
 
 /** column ⊗ row, at once where it is small. */
 export function outerGradient(column: Tensor, row: Tensor, shape: Shape): Gradient {

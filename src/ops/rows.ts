@@ -102,19 +102,26 @@ export class Rows {
       outerStrides.push(l === "full" ? inner : l === "row" ? 1 : 0);
       innerStrides.push(l === "row" ? 0 : 1);
     }
-    family.runRows([...inputs, ...outputs], inputs.length, outer, inner, outerStrides, innerStrides, scalars);
+    const operands = [...inputs, ...outputs];
+    family.runPlane("rows", operands, inputs.length, outer, inner, outerStrides, innerStrides, scalars);
   }
 
-  /** The same where the caller knows each operand's strides over `outer`, then `inner`; one output a row. */
-  callViews(
+  /**
+   * Folds down the columns: `count` outputs of `folded` numbers each. The inputs are contiguous along the outputs ("full"), or
+   * one number for all of them ("row").
+   */
+  callColumns(
     inputs: readonly Tensor[],
     output: Tensor,
-    outer: Shape,
-    inner: Shape,
-    views: readonly Shape[],
+    layout: readonly ("full" | "row")[],
+    count: number,
+    folded: number,
     compute: DType,
   ): void {
-    this.family(valueTypeOf[compute]).family.run([...inputs, output], inputs.length, outer, inner, views, []);
+    const { family } = this.family(valueTypeOf[compute]);
+    const first = [...layout.map((l) => (l === "full" ? 1 : 0)), 1];
+    const second = [...layout.map((l) => (l === "full" ? count : 1)), 0];
+    family.runPlane("columns", [...inputs, output], inputs.length, count, folded, first, second, []);
   }
 
   /** Everything folded into one number, without a search for a layout where the operands are contiguous and of one shape. */

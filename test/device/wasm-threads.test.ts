@@ -63,6 +63,33 @@ describe("wasm threads", () => {
       expect(engine.workers.helped).toBeGreaterThan(0);
     });
 
+    it("convolutions and the gradients of their inputs; the weights' are summed in as many parts as there are threads", () => {
+      for (const [images, size, stride] of [
+        [1, 61, 1],
+        [5, 28, 1],
+        [9, 33, 2],
+      ] as const) {
+        const x = torch.rand([images, 12, size, size]);
+        const w = torch.rand([20, 12, 3, 3]).requiresGrad_();
+        const forward = (input: torch.Tensor) => F.conv2d(input, w, null, { stride, padding: 1 });
+        const name = `${images} images of ${size}², stride ${stride}`;
+        expectEqual(name, () => forward(x));
+        expectEqual(`${name}, input`, () => {
+          const input = x.clone().requiresGrad_();
+          forward(input).square().sum().backward();
+          return input.grad as torch.Tensor;
+        });
+        const gradients = [1, 2, 4].map((threads) => {
+          torch.setNumThreads(threads);
+          w.grad = null;
+          forward(x).square().sum().backward();
+          return w.grad as torch.Tensor | null;
+        });
+        for (const g of gradients)
+          expect(torch.allclose(g as torch.Tensor, gradients[0] as torch.Tensor, { rtol: 1e-4 })).toBe(true);
+      }
+    });
+
     it("maps: sizes around the edges of chunks", () => {
       for (const n of [63, 64, 4095, 20_001, 65_535, 65_536, 65_537, 100_000, 262_143, 500_003]) {
         const x = torch

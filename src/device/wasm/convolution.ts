@@ -5,13 +5,21 @@ import { convolutionTuning } from "../../kernel/wasm/convolution.js";
 
 export interface ConvolutionLaunch {
   readonly units: number;
+  /** Bytes, for each thread. */
   readonly scratch: number;
+  /** Multiplications. */
+  readonly work: number;
   /** What follows the shapes' numbers. */
   readonly blocks: readonly number[];
 }
 
-export function planConvolution(kernel: ConvolutionKernel, params: Float64Array, units: number): ConvolutionLaunch {
-  const tuning = convolutionTuning(kernel.type);
+export function planConvolution(
+  kernel: ConvolutionKernel,
+  params: Float64Array,
+  units: number,
+  relaxed: boolean,
+): ConvolutionLaunch {
+  const tuning = convolutionTuning(kernel.type, relaxed);
   const [groups, C, M, T] = (["groups", "C", "M", "T_"] as const).map(
     (name) => params[convolutionNumbers.indexOf(name)] as number,
   ) as [number, number, number, number];
@@ -19,11 +27,16 @@ export function planConvolution(kernel: ConvolutionKernel, params: Float64Array,
     kernel.pass === "weights" ? planWeights(params, units / groups, tuning) : planCorrelation(params, 1, tuning);
   const [images, rows] = plan.values as [number, number];
   const weights = groups * M * C * T;
+  const positions = (["Y_d", "Y_h", "Y_w"] as const).reduce(
+    (n, name) => n * params[convolutionNumbers.indexOf(name)],
+    1,
+  );
   const tables = 4 * (C * T + images * rows + tuning.columns);
   const tile = tuning.tileRows * tuning.columns;
   return {
     units: plan.units,
     scratch: bytesOf[kernel.type] * (weights + tile + plan.planes + tuning.columns * C * T) + tables,
+    work: params[convolutionNumbers.indexOf("batch")] * weights * positions,
     blocks: plan.values,
   };
 }

@@ -222,16 +222,20 @@ export class WasmEngine implements Engine {
     count: number,
   ): void {
     const { heap } = this;
-    const { units, scratch, blocks } = planConvolution(kernel, params, count);
-    this.reserveScratch(scratch);
+    const { units, scratch, work, blocks } = planConvolution(kernel, params, count, this.features.relaxed);
+    const most = Math.floor(work / (2 * THREAD_WORK));
+    const threads = most < 2 ? 1 : Math.min(this.threads, most, units);
+    const step = Math.ceil(scratch / 64) * 64;
+    this.reserveScratch(threads * step);
     const memory = this.scratch as WasmBuffer;
     heap.pin();
     for (const b of [...buffers, memory]) heap.touch(b as WasmBuffer);
     const address = (i: number): number =>
       i < buffers.length ? heap.address(buffers[i] as WasmBuffer) + (offsets[i] as number) * (e.sizes[i] as number) : 0;
     const addresses = [0, 1, 2, 4, 3].map(address);
-    heap.f64.set([...addresses, heap.address(memory), ...params, ...blocks], FIRST);
-    e.run(ARGUMENTS_AT, 0, units, 0);
+    heap.f64.set([...addresses, 0, ...params, ...blocks], FIRST);
+    // Each call packs the weights anew: one for each thread.
+    this.run(e, units, Math.ceil(units / threads), threads, heap.address(memory), step);
   }
 
   /** Runs the units with the arguments that were written, on at most so many threads. */

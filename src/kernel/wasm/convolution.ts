@@ -9,13 +9,10 @@ import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import type { MatmulFeatures } from "./matmul.js";
 import { multiplyAdd, type Shape, shapeFor } from "./tile.js";
 
-/** Rows of a tile. */
-const MR = 6;
-
-export function convolutionTuning(type: ConvolutionKernel["type"]): ConvolutionTuning {
+export function convolutionTuning(type: ConvolutionKernel["type"], relaxed: boolean): ConvolutionTuning {
   const half = type === "float32" ? 1 : 2;
-  const { columns } = shapeFor(type, false);
-  return { columns, tileRows: MR, weightRows: MR, planes: (1 << 16) / half, depth: 384 / half };
+  const { columns, rows } = shapeFor(type, relaxed);
+  return { columns, tileRows: rows, weightRows: rows, planes: (1 << 16) / half, depth: 384 / half };
 }
 
 /** A value on the way to the stack: a local, or code that pushes it. */
@@ -254,15 +251,16 @@ function tileKernel(module: ModuleBuilder, shape: Shape, rows: number): Function
 
 function correlate(module: ModuleBuilder, shape: Shape, planes: FunctionBuilder, bias: boolean): FunctionBuilder {
   const { size, scalar, vector, columns, lanes } = shape;
-  const tiles = Array.from({ length: MR }, (_, i) => tileKernel(module, shape, i + 1));
-  const f = module.function(["i32", "i32", "i32"]);
+  const tiles = Array.from({ length: shape.rows }, (_, i) => tileKernel(module, shape, i + 1));
+  const f = module.function(["i32", "i32", "i32", "i32"]);
   const k = new Code(f);
-  const a = read(k, 0, size);
+  // Each thread brings scratch memory of its own.
+  const a = { ...read(k, 0, size), scratch: 3 };
   const bytes = k.c(size);
   const depths = k.let(k.mul(a.M, a.C, a.T_));
   // scratch: packed weights, one tile, where its columns go, planes, the table of taps
   const part = k.let(k.add(a.scratch, k.mul(a.groups, depths, bytes)));
-  const columnsAt = k.let(k.add(part, k.c(MR * columns * size)));
+  const columnsAt = k.let(k.add(part, k.c(shape.rows * columns * size)));
   const at = k.let(k.add(columnsAt, k.c(4 * columns)));
   const own = k.let(k.add(at, k.mul(a.channels, a.T_, k.c(4))));
   places(k, a, at, a.channels, size);
@@ -450,10 +448,11 @@ function rowKernel(module: ModuleBuilder, shape: Shape, rows: number): FunctionB
 
 function weights(module: ModuleBuilder, shape: Shape, planes: FunctionBuilder): FunctionBuilder {
   const { size, scalar, columns } = shape;
-  const rowTiles = Array.from({ length: MR }, (_, i) => rowKernel(module, shape, i + 1));
-  const f = module.function(["i32", "i32", "i32"]);
+  const rowTiles = Array.from({ length: shape.rows }, (_, i) => rowKernel(module, shape, i + 1));
+  const f = module.function(["i32", "i32", "i32", "i32"]);
   const k = new Code(f);
-  const a = read(k, 0, size);
+  // Each thread brings scratch memory of its own.
+  const a = { ...read(k, 0, size), scratch: 3 };
   const bytes = k.c(size);
   const zero = (): FunctionBuilder => (scalar === "f32" ? f.f32(0) : f.f64(0));
   const wide = k.let(k.mul(k.up(a.M, k.c(columns)), k.c(columns * size)));
