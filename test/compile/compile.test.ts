@@ -349,6 +349,38 @@ describe.each(["native", "wasm"] as const)("torch.compile on %s", (engine) => {
     expect(run(true)).toEqual(run(false));
   });
 
+  for (const what of ["step", "model"] as const) {
+    test(`a convolutional network is trained with its ${what} compiled as without, bit for bit`, () => {
+      const run = (compiled: boolean): number[][] => {
+        torch.manualSeed(2);
+        const norm = new nn.BatchNorm2d(6);
+        const model = new nn.Sequential(
+          new nn.Conv2d(1, 6, 3, { padding: 1 }),
+          norm,
+          new nn.ReLU(),
+          new nn.MaxPool2d(2),
+          new nn.Conv2d(6, 8, 3, { stride: 2 }),
+          new nn.Flatten(),
+          new nn.Linear(8 * 6 * 6, 10),
+        );
+        const optimiser = new optim.Adam(model.parameters(), { lr: 0.01 });
+        const forward = compiled && what === "model" ? torch.compile(model) : (x: Tensor) => model.forward(x);
+        const plain = (x: Tensor, y: Tensor): Tensor => {
+          const loss = F.crossEntropy(forward(x), y);
+          optimiser.zeroGrad();
+          loss.backward();
+          optimiser.step();
+          return loss;
+        };
+        const step = compiled && what === "step" ? torch.compile(plain) : plain;
+        const losses: number[] = [];
+        for (let i = 0; i < 4; i++) losses.push(step(torch.rand([4, 1, 28, 28]), torch.randint(10, [4])).item());
+        return [losses, ...numbers([...model.parameters(), norm.runningMean as Tensor, norm.runningVar as Tensor])];
+      };
+      expect(run(true)).toEqual(run(false));
+    });
+  }
+
   test("gradients go on through arguments, several results, and calls that overlap", () => {
     const run = (compiled: boolean): number[][] => {
       const w = torch.tensor([1, 2, 3], { requiresGrad: true });
