@@ -1,8 +1,9 @@
 /** From a graph to something that runs: memory planned, kernels compiled, launches prepared. */
 
-import type { Buffer, Engine, Executable } from "../device/engine.js";
+import type { Buffer, Engine } from "../device/engine.js";
 import { type Each, LaunchList, type PreparedLaunch, type Program } from "../device/program.js";
 import { itemBytes } from "../ops/dtype.js";
+import { Executables } from "../ops/executables.js";
 import { isObserved, launch } from "../ops/launch.js";
 import { readNumber } from "../tensor/read.js";
 import {
@@ -35,15 +36,13 @@ interface Segment {
   readonly check: CheckStep | null;
 }
 
-const compiled = new WeakMap<Engine, Map<string, Executable>>();
+const executables = new Executables();
 
 export class Replay {
   private readonly program: Program;
   private readonly segments: Segment[] = [];
   private readonly bindings = new Map<Place, Binding[]>();
   private readonly home = new Map<Place, { buffer: Buffer; offset: number }>();
-  /** Keeps found memory alive. */
-  readonly launches: number;
 
   /** `bound`: places whose memory is given anew for each run. */
   constructor(
@@ -95,10 +94,16 @@ export class Replay {
           uses.push({ launch, param: base + i, index: s.index });
         }
       });
-      launches.push({ executable: this.compile(step), buffers, offsets, params, units, work });
+      launches.push({
+        executable: executables.get(engine, kernelKey(step.kernel), () => step.kernel),
+        buffers,
+        offsets,
+        params,
+        units,
+        work,
+      });
     }
     close(null);
-    this.launches = launches.length;
     this.program = engine.prepare?.(launches) ?? new LaunchList(engine, launches);
   }
 
@@ -138,21 +143,6 @@ export class Replay {
   /** With an observer, launches go through the door one by one. */
   private readonly seen: Each = (executable, buffers, offsets, params, units, work) =>
     launch(this.engine, executable, buffers, offsets, params, params.length, units, work);
-
-  private compile(step: LoopStep): Executable {
-    let cache = compiled.get(this.engine);
-    if (cache === undefined) {
-      cache = new Map();
-      compiled.set(this.engine, cache);
-    }
-    const key = kernelKey(step.kernel);
-    let executable = cache.get(key);
-    if (executable === undefined) {
-      executable = this.engine.compile(step.kernel);
-      cache.set(key, executable);
-    }
-    return executable;
-  }
 
   /** Gives what the function makes a place in one run of memory, where places that are never alive together may overlap. */
   private plan(steps: readonly Step[], bound: ReadonlySet<Place>): void {

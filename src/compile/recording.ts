@@ -102,10 +102,6 @@ export class Recording {
     this.replayer = new Replay(defaultEngine(args, this.device), steps, used);
   }
 
-  get launches(): number {
-    return this.replayer.launches;
-  }
-
   /** Whether these arguments, and the world as it is, are those that were recorded. */
   holds(tensors: readonly Tensor[], rest: readonly unknown[]): boolean {
     const { args } = this;

@@ -64,8 +64,6 @@ export type ConvolutionNumber = (typeof convolutionNumbers)[number];
 export type ConvolutionBlock = (typeof convolutionBlocks)[number];
 export type Geometry = Readonly<Record<ConvolutionNumber, number>>;
 
-const at = Object.fromEntries(convolutionNumbers.map((name, i) => [name, i])) as Record<ConvolutionNumber, number>;
-
 /** Where blocks should end for a processor. */
 export interface ConvolutionTuning {
   /** Columns of a tile, and its rows in each pass. */
@@ -85,17 +83,19 @@ export interface ConvolutionBlocks {
   readonly planes: number;
 }
 
+/** What a convolution is, by name, from the numbers of a launch. */
+export const geometry = (params: ArrayLike<number>): Geometry =>
+  Object.fromEntries(convolutionNumbers.map((name, i) => [name, params[i]])) as unknown as Geometry;
+
+export const multiplications = (g: Geometry): number => g.batch * g.groups * g.C * g.M * g.T_ * g.Y_d * g.Y_h * g.Y_w;
+
 /** Parts into which the weights' gradient is cut: one sum each, added up afterwards. */
-export function weightParts(params: ArrayLike<number>, threads: number): number {
-  const [batch, C, M, T] = [params[at.batch], params[at.C], params[at.M], params[at.T_]] as number[];
-  const positions = (params[at.Y_d] as number) * (params[at.Y_h] as number) * (params[at.Y_w] as number);
-  const work = (batch as number) * (C as number) * (M as number) * (T as number) * positions;
-  if (threads === 1 || work < 1 << 19) return 1;
-  return Math.max(1, Math.min(threads, (batch as number) * (params[at.Y_h] as number)));
+export function weightParts(g: Geometry, threads: number): number {
+  if (threads === 1 || multiplications(g) / g.groups < 1 << 19) return 1;
+  return Math.max(1, Math.min(threads, g.batch * g.Y_h));
 }
 
-export function planCorrelation(params: ArrayLike<number>, threads: number, t: ConvolutionTuning): ConvolutionBlocks {
-  const g = geometry(params);
+export function planCorrelation(g: Geometry, threads: number, t: ConvolutionTuning): ConvolutionBlocks {
   const depthBlocks = Math.max(1, Math.ceil((g.C * g.T_) / t.depth));
   const channels = Math.max(1, Math.ceil(g.C / depthBlocks));
   let copy = mustCopy(g);
@@ -119,8 +119,7 @@ export function planCorrelation(params: ArrayLike<number>, threads: number, t: C
 }
 
 /** The gradient of the weights: K are the positions of a block. `planes` includes the packed gradient and the sums. */
-export function planWeights(params: ArrayLike<number>, parts: number, t: ConvolutionTuning): ConvolutionBlocks {
-  const g = geometry(params);
+export function planWeights(g: Geometry, parts: number, t: ConvolutionTuning): ConvolutionBlocks {
   const copy = mustCopy(g);
   const wide = Math.ceil(g.M / t.columns) * t.columns;
   // At least so many positions that adding to the sums costs little.
@@ -140,10 +139,6 @@ export function planWeights(params: ArrayLike<number>, parts: number, t: Convolu
     units: g.groups * parts,
     planes: (copy ? g.C * (s[0] as number) : 0) + images * rows * g.Y_w * wide + g.C * g.T_ * wide + 2 * t.columns,
   };
-}
-
-function geometry(params: ArrayLike<number>): Geometry {
-  return Object.fromEntries(convolutionNumbers.map((name, i) => [name, params[i]])) as unknown as Geometry;
 }
 
 const phasesOf = (g: Geometry): number => g.phases_d * g.phases_h * g.phases_w;

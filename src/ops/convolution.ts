@@ -10,15 +10,16 @@
 
 import { withRegion } from "../autograd/region.js";
 import { record, records } from "../autograd/tape.js";
-import type { Engine, Executable } from "../device/engine.js";
+import type { Engine } from "../device/engine.js";
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
-import { type Geometry, weightParts } from "../kernel/convolution.js";
+import { type Geometry, geometry, weightParts } from "../kernel/convolution.js";
 import * as k from "../kernel/expr.js";
 import type { ConvolutionKernel } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { deviceOf, emptyTensor, LoopFamily, wrap } from "./core.js";
 import { fromBytes } from "./creation.js";
 import { isFloating, promoteTypes } from "./dtype.js";
+import { Executables } from "./executables.js";
 import { launch } from "./launch.js";
 import { sum } from "./reduce.js";
 import { numelOf, type Shape, sameShape, show } from "./shape.js";
@@ -73,7 +74,8 @@ export function sizesOf(op: string, name: string, value: Sizes, dims: number, le
   }
   return sizes;
 }
-const widen = (sizes: readonly number[], neutral: number): Triple => {
+/** Up to three sizes as three, with `neutral` in front. */
+export const widen = (sizes: readonly number[], neutral: number): Triple => {
   const all = [...new Array<number>(3 - sizes.length).fill(neutral), ...sizes];
   return [all[0] as number, all[1] as number, all[2] as number];
 };
@@ -272,7 +274,7 @@ function backwardPlans(y: Tensor, w: Shape, x: Shape, f: Filter): readonly Plan[
   });
 }
 
-const executables = new WeakMap<Engine, Map<string, Executable>>();
+const executables = new Executables();
 
 function run(
   pass: ConvolutionKernel["pass"],
@@ -284,18 +286,10 @@ function run(
   units: number,
 ): void {
   const { engine } = x.device;
-  let cache = executables.get(engine);
-  if (cache === undefined) {
-    cache = new Map();
-    executables.set(engine, cache);
-  }
   const type = x.dtype as "float32" | "float64";
-  const key = `${pass}${type}${bias !== null}`;
-  let e = cache.get(key);
-  if (e === undefined) {
-    e = engine.compile({ kind: "convolution", name: pass, type, pass, bias: bias !== null });
-    cache.set(key, e);
-  }
+  const e = executables.get(engine, `${pass}${type}${bias !== null}`, () => {
+    return { kind: "convolution", name: pass, type, pass, bias: bias !== null };
+  });
   const operands = bias === null ? [x, w, y, plan.taps] : [x, w, y, plan.taps, bias];
   const offsets = operands.map((t) => t.offset);
   if (pass === "correlate") offsets[2] = y.offset + plan.offset;
@@ -369,7 +363,7 @@ function weigh(y: Tensor, x: Tensor, f: Filter, to: Shape): Tensor {
   } else {
     const [a, b] = [contiguous(x.detach()), contiguous(y.detach())];
     const plan = forwardPlan(a, to, b.shape, f);
-    const parts = weightParts(plan.numbers, y.device.engine.threads);
+    const parts = weightParts(geometry(plan.numbers), y.device.engine.threads);
     const sums = emptyTensor([parts, ...to], y.dtype, y.device);
     run("weights", plan, a, sums, b, null, f.groups * parts);
     w = parts === 1 ? reshape(sums, to) : sum(sums, 0);

@@ -4,7 +4,6 @@
  */
 import { isGradEnabled } from "../autograd/mode.js";
 import { record, records } from "../autograd/tape.js";
-import type { Engine, Executable } from "../device/engine.js";
 import { DTypeError, ShapeError } from "../errors.js";
 import { expand as expandMath } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
@@ -12,6 +11,7 @@ import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { deviceOf, emptyTensor } from "./core.js";
 import { isFloating, promoteTypes } from "./dtype.js";
+import { Executables } from "./executables.js";
 import { launch } from "./launch.js";
 import { outerGradient } from "./outer.js";
 import { sum } from "./reduce.js";
@@ -29,25 +29,17 @@ const dotBias = new Rows("dotBias", 3, (args) => [
 /** Up to so many rows (or columns) a product is a handful of dot products. */
 const fewRows = 3;
 
-const executables = new WeakMap<Engine, Map<string, Executable>>();
+const executables = new Executables();
 const params = new Float64Array(16);
 
 function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
   const { engine } = a.device;
-  let cache = executables.get(engine);
-  if (cache === undefined) {
-    cache = new Map();
-    executables.set(engine, cache);
-  }
   const type = a.dtype as "float32" | "float64";
-  const key = `${type}${bias !== null}`;
-  let e = cache.get(key);
-  if (e === undefined) {
+  const e = executables.get(engine, `${type}${bias !== null}`, () => {
     const value = type === "float32" ? "f32" : "f64";
     const finish = bias === null ? null : expandMath(k.add(k.load(0, value), k.load(1, value)));
-    e = engine.compile({ kind: "matmul", name: "matmul", type, bias: bias !== null, finish });
-    cache.set(key, e);
-  }
+    return { kind: "matmul", name: "matmul", type, bias: bias !== null, finish };
+  });
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
   const p = [batch, M, N, K, ...a.strides, ...b.strides, M * N, N, bias === null ? 0 : (bias.strides[0] as number)];

@@ -10,7 +10,7 @@ import * as k from "../kernel/expr.js";
 import { type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
-import { type Sizes, sizesOf } from "./convolution.js";
+import { type Sizes, sizesOf, widen } from "./convolution.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating } from "./dtype.js";
@@ -36,11 +36,6 @@ export interface AvgPoolOptions extends PoolOptions {
   /** Divides by this instead of by the number of elements. */
   divisorOverride?: number;
 }
-
-const front = (list: readonly number[], neutral: number): number[] => [
-  ...new Array<number>(3 - list.length).fill(neutral),
-  ...list,
-];
 
 /** `x` as five dimensions, and its windows; errors name `op`. */
 function windowsOf(op: string, dims: number, x: Tensor, kernelSize: Sizes, o: MaxPoolOptions): [Tensor, Windows] {
@@ -72,8 +67,8 @@ function windowsOf(op: string, dims: number, x: Tensor, kernelSize: Sizes, o: Ma
       `${op}: the window ${show(kernel)} is larger than the input ${show(x.shape)} with padding ${show(pad)}`,
     );
   }
-  const five = reshape(x, [...(n === dims + 1 ? [1] : []), ...x.shape.slice(0, -dims), ...front(sizes, 1)]);
-  const [K, S, P, D, O] = [front(kernel, 1), front(stride, 1), front(pad, 0), front(dilation, 1), front(out, 1)];
+  const five = reshape(x, [...(n === dims + 1 ? [1] : []), ...x.shape.slice(0, -dims), ...widen(sizes, 1)]);
+  const [K, S, P, D, O] = [widen(kernel, 1), widen(stride, 1), widen(pad, 0), widen(dilation, 1), widen(out, 1)];
   const padded = O.map((size, i) =>
     Math.max(
       (five.shape[i + 2] as number) + (P[i] as number),

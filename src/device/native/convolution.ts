@@ -4,6 +4,8 @@ import {
   convolutionBlocks,
   convolutionNumbers,
   convolutionPointers,
+  geometry,
+  multiplications,
   planCorrelation,
   planWeights,
 } from "../../kernel/convolution.js";
@@ -14,7 +16,6 @@ import type { NativeBuffer } from "./memory.js";
 
 const pointers = convolutionPointers.length;
 const numbers = convolutionNumbers.length;
-const parameter = Object.fromEntries(convolutionNumbers.map((name, i) => [name, i])) as Record<string, number>;
 
 /** Buffers: X, W, Y, taps and, with a bias, bias. `units` of the weights' gradient are groups × parts. */
 export function launchConvolution(
@@ -32,13 +33,12 @@ export function launchConvolution(
     const b = buffers[i] as NativeBuffer | undefined;
     return b === undefined ? 0 : b.address + (offsets[i] as number) * size;
   };
-  const number = (name: (typeof convolutionNumbers)[number]): number => params[parameter[name] as number] as number;
-  const [batch, groups, C, M, T] = [number("batch"), number("groups"), number("C"), number("M"), number("T_")];
-  const work = batch * groups * C * M * T * number("Y_d") * number("Y_h") * number("Y_w");
-  const threads = launcher.threadsFor(work);
+  const g = geometry(params);
+  const { groups, C, M, T_: T } = g;
+  const threads = launcher.threadsFor(multiplications(g));
   const tuning = convolutionTuning(kernel.type, launcher.vector);
   const weights = kernel.pass === "weights";
-  const plan = weights ? planWeights(params, units / groups, tuning) : planCorrelation(params, threads, tuning);
+  const plan = weights ? planWeights(g, units / groups, tuning) : planCorrelation(g, threads, tuning);
   const scratch = weights ? 0 : launcher.scratch(groups * M * C * T * bytes);
   const addresses = [
     address(0, bytes),

@@ -22,7 +22,6 @@ export interface NativeExecutable extends Executable {
   readonly itemBytes: readonly number[];
   /** What one element of the index space costs, roughly in scalar operations. */
   readonly cost: number;
-  readonly loop: LoopKernel | null;
   /** The same kernel on other schedules, compiled when a launch first wants them; null where it has no such schedule. */
   readonly stream: Variant | null;
   readonly split: Variant | null;
@@ -166,7 +165,6 @@ export class NativeEngine implements Engine {
       id,
       itemBytes,
       cost: costOf(kernel),
-      loop,
       stream: loop !== null && streams(loop) ? { id: null } : null,
       split: loop !== null && splits(loop) ? { id: null } : null,
       storedBytes: loop === null ? 0 : loop.stores.reduce((sum, s) => sum + (itemBytes[s.operand] as number), 0),
@@ -229,7 +227,7 @@ export class NativeEngine implements Engine {
     }
     let id = e.id;
     if (this.large(e, work) && !inPlace(e, buffers)) {
-      id = this.variant(e.loop as LoopKernel, e.stream as Variant, "stream");
+      id = this.variant(e.kernel as LoopKernel, e.stream as Variant, "stream");
     }
     this.runUnits(id, units, work * e.cost);
   }
@@ -254,7 +252,7 @@ export class NativeEngine implements Engine {
   }
 
   private launchSplit(e: NativeExecutable, split: Variant, count: number, params: Float64Array, work: number): void {
-    const kernel = e.loop as LoopKernel;
+    const kernel = e.kernel as LoopKernel;
     const { outer } = kernel;
     const folded = params[outer] as number;
     const outputs = work / folded;
@@ -307,7 +305,7 @@ function partsOf(down: boolean, folded: number): { length: number; parts: number
 
 /** Whether a fold runs in parts: its sizes decide, threads play no role. */
 function inParts(e: NativeExecutable, params: Float64Array, work: number): boolean {
-  const kernel = e.loop as LoopKernel;
+  const kernel = e.kernel as LoopKernel;
   const folded = params[kernel.outer] as number;
   const outputs = work / folded;
   const down = kernel.vector === "outer";
@@ -317,7 +315,7 @@ function inParts(e: NativeExecutable, params: Float64Array, work: number): boole
 
 /** Whether a result lies where an operand does: then its cache lines are there already. */
 function inPlace(e: NativeExecutable, buffers: readonly Buffer[]): boolean {
-  const { stores } = e.loop as LoopKernel;
+  const { stores } = e.kernel as LoopKernel;
   return stores.some((s) => {
     const { address } = buffers[s.operand] as NativeBuffer;
     return buffers.some((b, i) => i !== s.operand && (b as NativeBuffer).address === address);

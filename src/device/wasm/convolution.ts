@@ -1,5 +1,5 @@
 /** The argument block of a convolution, the units it has and the scratch memory it needs. */
-import { convolutionNumbers, planCorrelation, planWeights } from "../../kernel/convolution.js";
+import { geometry, multiplications, planCorrelation, planWeights } from "../../kernel/convolution.js";
 import { bytesOf, type ConvolutionKernel } from "../../kernel/ir.js";
 import { convolutionTuning } from "../../kernel/wasm/convolution.js";
 
@@ -20,23 +20,17 @@ export function planConvolution(
   relaxed: boolean,
 ): ConvolutionLaunch {
   const tuning = convolutionTuning(kernel.type, relaxed);
-  const [groups, C, M, T] = (["groups", "C", "M", "T_"] as const).map(
-    (name) => params[convolutionNumbers.indexOf(name)] as number,
-  ) as [number, number, number, number];
-  const plan =
-    kernel.pass === "weights" ? planWeights(params, units / groups, tuning) : planCorrelation(params, 1, tuning);
+  const g = geometry(params);
+  const { groups, C, M, T_: T } = g;
+  const plan = kernel.pass === "weights" ? planWeights(g, units / groups, tuning) : planCorrelation(g, 1, tuning);
   const [images, rows] = plan.values as [number, number];
   const weights = groups * M * C * T;
-  const positions = (["Y_d", "Y_h", "Y_w"] as const).reduce(
-    (n, name) => n * params[convolutionNumbers.indexOf(name)],
-    1,
-  );
   const tables = 4 * (C * T + images * rows + tuning.columns);
   const tile = tuning.tileRows * tuning.columns;
   return {
     units: plan.units,
     scratch: bytesOf[kernel.type] * (weights + tile + plan.planes + tuning.columns * C * T) + tables,
-    work: params[convolutionNumbers.indexOf("batch")] * weights * positions,
+    work: multiplications(g),
     blocks: plan.values,
   };
 }
