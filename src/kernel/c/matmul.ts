@@ -111,7 +111,7 @@ static __attribute__((noinline)) void packA(T* to, const T* from, long count, lo
     const T* at = from + m0 * A_m;
     if (A_m == 1) {
       for (long k = 0; k < depth; k++)
-        for (long m = 0; m < rows; m += W) storePart(to + k * rows + m, loadPart(at + k * A_k + m, MIN(W, rows - m)), MIN(W, rows - m));
+        for (long m = 0; m < rows; m += W) *(V*)(to + k * rows + m) = loadPart(at + k * A_k + m, MIN(W, rows - m));
     } else if (A_k == 1) {
       /* From the last group down: lanes beyond the rows are written over by what comes next. */
       for (long g = (rows - 1) / W * W; g >= 0; g -= W) packTransposed(to + g, rows, at + g * A_m, A_m, rows - g, depth);
