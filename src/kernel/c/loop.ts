@@ -15,7 +15,7 @@ const lanes = 2048;
 /** Elements computed into a block before they are streamed out. */
 const streamBlock = 1024;
 /** A strided operand is read by tiles of so many units and elements, so that each cache line is fetched once. */
-const tileRows = 16;
+const tileRows = 64;
 const tileColumns = 64;
 /** Values of a row that a later stage needs again lie on the stack up to here. */
 const keptOnStack = 2048;
