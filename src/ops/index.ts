@@ -5,6 +5,7 @@ export * as elementwise from "./arithmetic.js";
 export * from "./batchnorm.js";
 export * from "./convolution.js";
 export * from "./creation.js";
+export * from "./cross-entropy.js";
 export * from "./dropout.js";
 export * from "./dtype.js";
 export * from "./indexing.js";
