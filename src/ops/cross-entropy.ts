@@ -11,7 +11,7 @@ import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { capturing } from "./capture.js";
-import { emptyTensor, LoopFamily, viewAt } from "./core.js";
+import { deviceOf, emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { isFloating, isInteger } from "./dtype.js";
 import { checkReduction, nllLoss, type Reduction, targetWeights } from "./losses.js";
@@ -158,6 +158,7 @@ export function crossEntropy(
   reduction: Reduction = "mean",
 ): Tensor {
   checkReduction("crossEntropy", reduction);
+  deviceOf("crossEntropy", [x, target]);
   const smoothing = o.labelSmoothing ?? 0;
   if (!(smoothing >= 0 && smoothing <= 1))
     throw new ValueError(`crossEntropy: labelSmoothing ${smoothing} is not in [0, 1]`);

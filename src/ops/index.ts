@@ -8,6 +8,7 @@ export * from "./creation.js";
 export * from "./cross-entropy.js";
 export * from "./dropout.js";
 export * from "./dtype.js";
+export * from "./embedding.js";
 export * from "./indexing.js";
 export * from "./losses.js";
 export * from "./matmul.js";

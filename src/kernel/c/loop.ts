@@ -6,7 +6,7 @@
 import type { Expr, Fold, LoopKernel, ValueType } from "../ir.js";
 import { topological } from "../ir.js";
 import { isSerial, layoutOf, stagesOf } from "../stages.js";
-import { cConstant, cStorage, cType, emitExpr, type Names } from "./expression.js";
+import { cConstant, cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
 
 /** Float sums longer than this are summed in blocks, so that rounding grows with the number of blocks instead. */
 const sumBlock = 4096;
@@ -643,7 +643,8 @@ class LoopRenderer {
       if (s.per !== per) continue;
       const value = this.value(s.value, lines);
       const type = cStorage[this.kernel.operands[s.operand]?.type ?? "float32"];
-      const target = s.at === null ? this.address(s.operand) : `p${s.operand}[${this.value(s.at, lines)}]`;
+      const target =
+        s.at === null ? this.address(s.operand) : `p${s.operand}[${emitPlace(s.at, this.done, lines, this.names)}]`;
       lines.push(`${target} ${s.accumulate ? "+=" : "="} (${type})${value};`);
     }
   }
