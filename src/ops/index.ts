@@ -19,4 +19,5 @@ export * from "./random.js";
 export * from "./reduce.js";
 export * from "./shape.js";
 export * from "./sort.js";
+export type { Sizes } from "./spatial.js";
 export * from "./view.js";
