@@ -8,7 +8,7 @@ import { type ArchiveEntry, openArchive, writeArchive } from "./archive.js";
 import { arrange, checkNpySize, npyChunks, npySink, npySize } from "./npy.js";
 import { type NpyHeader, npyHeaderBytes, readNpyHeader } from "./npy-header.js";
 import type { NamedTensors } from "./safetensors.js";
-import { type ByteSource, sourceOf, type TensorSink } from "./tensor-bytes.js";
+import { sourceOf, type TensorSink } from "./tensor-bytes.js";
 
 export interface NpzOptions {
   /** Packs the arrays, as `numpy.savez_compressed` does. */
@@ -59,7 +59,7 @@ export async function saveNpz(
 export async function loadNpz(path: string, options: LoadNpzOptions = {}): Promise<NamedTensors> {
   const file = openFile(path);
   try {
-    return await readNpz(file, path, options);
+    return await readNpz(await openArchive(file, path, options.maxBytes), path);
   } finally {
     file.close();
   }
@@ -76,17 +76,18 @@ export async function serializeNpz(
 }
 
 /** The tensors in the bytes of an .npz file; errors as for `loadNpz`. `name` is what they call the data. */
-export function deserializeNpz(
+export async function deserializeNpz(
   bytes: Uint8Array,
   options: LoadNpzOptions = {},
   name = ".npz data",
 ): Promise<NamedTensors> {
-  return readNpz(sourceOf(bytes, name), name, options);
+  return readNpz(await openArchive(sourceOf(bytes, name), name, options.maxBytes), name);
 }
 
-async function readNpz(source: ByteSource, name: string, { maxBytes }: LoadNpzOptions): Promise<NamedTensors> {
+/** Reads the arrays of an archive. */
+export async function readNpz(entries: ReadonlyMap<string, ArchiveEntry>, name: string): Promise<NamedTensors> {
   const tensors: NamedTensors = Object.create(null);
-  for (const [entryName, entry] of await openArchive(source, name, maxBytes)) {
+  for (const [entryName, entry] of entries) {
     const where = `${name}: ${JSON.stringify(entryName)}`;
     if (!entryName.endsWith(ending)) throw new FormatError(`${where} is not an array (.npy)`);
     const key = entryName.slice(0, -ending.length);

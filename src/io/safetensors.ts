@@ -7,7 +7,7 @@ import { openFile, writeFileAtomic } from "#files";
 import { ValueError } from "../errors.js";
 import { itemBytes } from "../ops/dtype.js";
 import type { Tensor } from "../tensor/index.js";
-import { formatNames, metadataKey, readHeader, type SafetensorsHeader } from "./safetensors-header.js";
+import { formatNames, metadataKey, readHeader } from "./safetensors-header.js";
 import { type ByteSource, bytesOf, rangeOf, sourceOf, TensorSink } from "./tensor-bytes.js";
 
 /** Tensors by name, as `stateDict()` gives them. Objects read from a file have no prototype: any name is safe. */
@@ -45,8 +45,7 @@ export function serialize(
  * const { weight } = deserialize(new Uint8Array(await (await fetch(url)).arrayBuffer()));
  */
 export function deserialize(bytes: Uint8Array, name = "safetensors data"): NamedTensors {
-  const source = sourceOf(bytes, name);
-  return readTensors(readHeader(source.size, source.read, name), source, name);
+  return readSafetensors(sourceOf(bytes, name), name);
 }
 
 /**
@@ -81,7 +80,7 @@ export function saveFile(
 export function loadFile(path: string): NamedTensors {
   const file = openFile(path);
   try {
-    return readTensors(readHeader(file.size, file.read, path), file, path);
+    return readSafetensors(file, path);
   } finally {
     file.close();
   }
@@ -124,7 +123,9 @@ function layOut(tensors: Readonly<NamedTensors>, metadata: Readonly<Record<strin
   return { header, names, dataBytes: place };
 }
 
-function readTensors(header: SafetensorsHeader, source: ByteSource, name: string): NamedTensors {
+/** Reads a whole file. */
+export function readSafetensors(source: ByteSource, name: string): NamedTensors {
+  const header = readHeader(source.size, source.read, name);
   const tensors: NamedTensors = Object.create(null);
   for (const [key, { dtype, shape, begin, end }] of header.entries) {
     const sink = new TensorSink(`${name}: tensor ${JSON.stringify(key)}`, shape, dtype);
