@@ -3,11 +3,11 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as torch from "cresset";
 import { DataError, FormatError, nn, type Tensor, ValueError } from "cresset";
-import { deserializeOnnx, exportOnnx, loadOnnx, serializeOnnx } from "cresset/io";
+import { deserializeOnnx, exportOnnx, loadNpy, loadOnnx, serializeOnnx } from "cresset/io";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../vision/fixtures.js";
-import { expectFormatErrorsOnly } from "./fixtures.js";
-import { Network } from "./network.js";
+import { expectFormatErrorsOnly, fixture, fixtureBytes } from "./fixtures.js";
+import { Network, wave } from "./network.js";
 import { runOnnx } from "./onnx-runtime.js";
 
 const { functional: F } = nn;
@@ -286,6 +286,36 @@ describe("what cannot be exported", () => {
   });
 });
 
+describe("files of others", () => {
+  it("PyTorch's exporter: shapes computed in the graph, any batch", async () => {
+    const model = await loadOnnx(fixture("pytorch.onnx"));
+    const x = wave([5, 1, 4, 4], 0.4);
+    const expected = loadNpy(fixture("pytorch-onnx.npy"));
+    expectNear(
+      torch.noGrad(() => model.forward(x)),
+      expected,
+    );
+    expectNear((await runOnnx(fixtureBytes("pytorch.onnx"), { x })).y, expected);
+    expect(Object.keys(model.stateDict())).toEqual(expect.arrayContaining(["network.layers.0.weight", "table"]));
+  });
+
+  it("the onnx package: operations as others write them", async () => {
+    const model = await loadOnnx(fixture("operations.onnx"));
+    const inputs = { x: wave([3, 3], 1.1), image: wave([1, 2, 5, 6], 0.9), one: wave([1, 3], 2) };
+    const theirs = await runOnnx(fixtureBytes("operations.onnx"), inputs);
+    const ours = torch.noGrad(() => model.run(inputs));
+    expect(Object.keys(ours)).toEqual(Object.keys(theirs));
+    expect(Object.keys(ours).length).toBeGreaterThan(35);
+    for (const [name, expected] of Object.entries(theirs)) {
+      try {
+        expectNear(ours[name], expected);
+      } catch (error) {
+        throw new Error(`${name} differs`, { cause: error });
+      }
+    }
+  });
+});
+
 describe("hostile ONNX", () => {
   it("that is none, or is cut or changed anywhere, gives a FormatError or another model (property)", async () => {
     await expect(deserializeOnnx(new Uint8Array())).rejects.toThrow(FormatError);
@@ -295,6 +325,7 @@ describe("hostile ONNX", () => {
     await expect(loadOnnx(join(folder, "x.onnx"))).rejects.toThrow(/x\.onnx: not an ONNX model/);
     const good = await serializeOnnx(shaken(new Network()), torch.randn([2, 1, 4, 4]));
     await expectFormatErrorsOnly(good, (bytes) => deserializeOnnx(bytes));
+    await expectFormatErrorsOnly(fixtureBytes("pytorch.onnx"), (bytes) => deserializeOnnx(bytes));
   });
 
   it("inputs of another number, dtype or name are refused", async () => {
