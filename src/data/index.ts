@@ -16,3 +16,4 @@ export {
   WeightedRandomSampler,
   type WeightedRandomSamplerOptions,
 } from "./sampler.js";
+export { getWorkerInfo, type ServeOptions, serveDataset, type WorkerInfo } from "./serve.js";
