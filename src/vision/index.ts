@@ -18,3 +18,4 @@ export {
 export { LabelledImages } from "./labelled-images.js";
 export { FashionMNIST, MNIST, type MNISTBytes, type MNISTOptions } from "./mnist.js";
 export { SyntheticDigits, type SyntheticDigitsOptions } from "./synthetic-digits.js";
+export * as transforms from "./transforms/index.js";
