@@ -81,41 +81,68 @@ export function readFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer
   }
 }
 
+/** A file on its way: nothing is at its path until `commit`, and after `abort` nothing is left. */
+export interface FileWriter {
+  write(bytes: Uint8Array): void;
+  commit(): void;
+  abort(): void;
+}
+
 /**
- * Writes a file whole or not at all: into a temporary file beside it, flushed to the disk, then renamed.
- * Folders on the way are made. Readers see the old file or the new one, never a part.
+ * Begins a file that is written whole or not at all: into a temporary file beside it, which `commit` flushes to the disk and
+ * renames. Folders on the way are made. Readers see the old file or the new one, never a part.
  */
-export function writeFileAtomic(path: string, parts: string | Uint8Array | Iterable<Uint8Array>): void {
+export function createFile(path: string): FileWriter {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  const named = (error: unknown) =>
-    isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
-  let descriptor: number;
-  try {
-    mkdirSync(folder, { recursive: true });
-    descriptor = openSync(temporary, "wx");
-  } catch (error) {
-    throw named(error);
-  }
-  try {
+  const named = <T>(work: () => T): T => {
     try {
-      for (const part of typeof parts === "string"
-        ? [new TextEncoder().encode(parts)]
-        : isBytes(parts)
-          ? [parts]
-          : parts) {
-        writeAll(descriptor, part);
-      }
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
+      return work();
+    } catch (error) {
+      throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
     }
-    renameSync(temporary, path);
+  };
+  const descriptor = named(() => {
+    mkdirSync(folder, { recursive: true });
+    return openSync(temporary, "wx");
+  });
+  let open = true;
+  const close = () => {
+    if (open) closeSync(descriptor);
+    open = false;
+  };
+  return {
+    write: (bytes) => named(() => writeAll(descriptor, bytes)),
+    commit: () =>
+      named(() => {
+        fsyncSync(descriptor);
+        close();
+        renameSync(temporary, path);
+        syncFolder(folder);
+      }),
+    abort() {
+      close();
+      removeFile(temporary);
+    },
+  };
+}
+
+/** Writes a file whole or not at all, as `createFile` does. */
+export function writeFileAtomic(path: string, parts: string | Uint8Array | Iterable<Uint8Array>): void {
+  const file = createFile(path);
+  try {
+    for (const part of typeof parts === "string"
+      ? [new TextEncoder().encode(parts)]
+      : isBytes(parts)
+        ? [parts]
+        : parts) {
+      file.write(part);
+    }
+    file.commit();
   } catch (error) {
-    removeFile(temporary);
-    throw named(error);
+    file.abort();
+    throw error;
   }
-  syncFolder(folder);
 }
 
 /** Opens `path` for appending, making its folder; `fresh` drops what it held. */
