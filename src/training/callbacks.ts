@@ -21,7 +21,7 @@ export interface Training {
   readonly interrupted: boolean;
   figures(): Record<string, number>;
   stop(): void;
-  save(path: string): void;
+  save(path: string): Promise<void>;
 }
 
 /** A callback that only looks gives nothing. */
@@ -89,8 +89,8 @@ export interface CheckpointOptions extends Partial<MonitorOptions> {
 }
 
 /**
- * Saves the whole training in `folder`: `last.safetensors` after each epoch and on Ctrl-C, and, when a figure is monitored,
- * `best.safetensors` whenever it improves. Files are written whole, so a crash leaves the one before.
+ * Saves the whole training in `folder`: `last.pt` after each epoch and on Ctrl-C, and, when a figure is monitored,
+ * `best.pt` whenever it improves. Files are written whole, so a crash leaves the one before.
  *
  * ```ts
  * import { Checkpoint } from "cresset/training";
@@ -115,24 +115,24 @@ export class Checkpoint implements Callback {
     if (everySteps !== undefined && !(Number.isSafeInteger(everySteps) && everySteps > 0)) {
       throw new ValueError(`Checkpoint: everySteps is ${everySteps}; it must be a whole number above 0`);
     }
-    this.path = join(folder, "last.safetensors");
-    this.bestPath = join(folder, "best.safetensors");
+    this.path = join(folder, "last.pt");
+    this.bestPath = join(folder, "best.pt");
     this.#best = options.monitor === undefined ? undefined : new Best("Checkpoint", options);
     this.#everySteps = everySteps;
   }
 
-  onStepEnd(training: Training): void {
-    if (this.#everySteps !== undefined && training.steps % this.#everySteps === 0) training.save(this.path);
+  async onStepEnd(training: Training): Promise<void> {
+    if (this.#everySteps !== undefined && training.steps % this.#everySteps === 0) await training.save(this.path);
   }
 
-  onEpochEnd(training: Training, record: EpochRecord): void {
+  async onEpochEnd(training: Training, record: EpochRecord): Promise<void> {
     const better = this.#best?.improves(this.#best.read(record));
-    training.save(this.path);
-    if (better) training.save(this.bestPath);
+    await training.save(this.path);
+    if (better) await training.save(this.bestPath);
   }
 
-  onInterrupt(training: Training): void {
-    training.save(this.path);
+  async onInterrupt(training: Training): Promise<void> {
+    await training.save(this.path);
   }
 
   stateDict(): { best: number | null } {

@@ -6,10 +6,10 @@
 import { onInterrupt } from "#terminal";
 import { compile } from "../compile/compile.js";
 import { StateDictError, ValueError } from "../errors.js";
+import { load, save } from "../io/checkpoint.js";
 import type { Module } from "../nn/index.js";
 import { defaultGenerator, type Generator, isTensor, noGrad, type Tensor } from "../tensor/index.js";
 import type { Callback, Training } from "./callbacks.js";
-import { loadState, type State, saveState } from "./checkpoint-file.js";
 
 /** What a step gives: the loss, or the loss with figures to be averaged over the epoch. */
 export type StepResult = Tensor | ({ loss: Tensor } & Record<string, Tensor | number>);
@@ -148,7 +148,7 @@ export class Trainer<Batch> implements Training {
     { epochs, validation, resume, signal }: FitOptions<Batch>,
   ): Promise<EpochRecord[]> {
     if (!(Number.isSafeInteger(epochs) && epochs >= 0)) throw new ValueError(`Trainer.fit: epochs is ${epochs}`);
-    if (resume !== undefined) this.load(resume);
+    if (resume !== undefined) await this.load(resume);
     this.batches = lengthOf(loader);
     this.#stopping = false;
     this.interrupted = false;
@@ -250,19 +250,18 @@ export class Trainer<Batch> implements Training {
     return Object.fromEntries(named);
   }
 
-  /** Everything that `load` needs to go on from here, in one file, written whole. */
-  save(path: string): void {
-    saveState(this.stateDict(), path);
+  /** Everything that `load` needs to go on from here, by `torch.save`: one .pt file, written whole. */
+  async save(path: string): Promise<void> {
+    await save(this.stateDict(), path);
   }
 
-  /** Goes on from a file that `save` wrote. */
-  load(path: string): void {
-    this.loadStateDict(loadState(path));
+  /** Goes on from a file that `save` wrote. Errors: as `torch.load` and `loadStateDict`. */
+  async load(path: string): Promise<void> {
+    this.loadStateDict(await load(path));
   }
 
-  stateDict(): State {
-    const states = (parts: readonly { stateDict?(): object }[]) =>
-      parts.map((part) => (part.stateDict?.() ?? null) as State);
+  stateDict(): object {
+    const states = (parts: readonly { stateDict?(): object }[]) => parts.map((part) => part.stateDict?.() ?? null);
     return {
       version: 1,
       epoch: this.epoch,
@@ -270,17 +269,17 @@ export class Trainer<Batch> implements Training {
       steps: this.steps,
       history: this.history.map((record) => ({ ...record })),
       sums: this.#sums.stateDict(),
-      generators: { atEpochStart: this.#atEpochStart ?? null, now: this.#generatorStates() } as State,
+      generators: { atEpochStart: this.#atEpochStart ?? null, now: this.#generatorStates() },
       schedules: states(this.#schedules.map(({ schedule }) => schedule)),
       callbacks: states(this.#callbacks),
-      optimiser: this.optimiser.stateDict() as State,
+      optimiser: this.optimiser.stateDict(),
       model: this.model.stateDict(),
     };
   }
 
   /** Takes over what `stateDict` gave. Throws StateDictError, with the model as it was, for a state of another training. */
-  loadStateDict(given: State): void {
-    const state = given as unknown as SavedState;
+  loadStateDict(given: unknown): void {
+    const state = given as SavedState;
     const wrong = (what: string): never => {
       throw new StateDictError(`Trainer.load: ${what}`);
     };
@@ -296,10 +295,18 @@ export class Trainer<Batch> implements Training {
         wrong(`the state has ${Array.isArray(saved) ? saved.length : "no"} ${name}, this trainer ${own.length}`);
       }
     }
+    if (!Array.isArray(state.history) || typeof state.generators?.now !== "object")
+      wrong("history or generators are missing");
     const missing = Object.keys(this.#generators).filter((name) => !(name in state.generators.now));
     if (missing.length > 0) wrong(`the state has no generator ${missing.join(", ")}`);
+    const before = Object.entries(this.model.stateDict()).map(([name, tensor]) => [name, tensor.clone()] as const);
     this.model.loadStateDict(state.model);
-    this.optimiser.loadStateDict(state.optimiser as never);
+    try {
+      this.optimiser.loadStateDict(state.optimiser as never);
+    } catch (error) {
+      this.model.loadStateDict(Object.fromEntries(before));
+      throw error;
+    }
     for (const [i, { schedule }] of this.#schedules.entries()) schedule.loadStateDict(state.schedules[i] as never);
     for (const [i, callback] of this.#callbacks.entries()) callback.loadStateDict?.(state.callbacks[i] as never);
     this.epoch = state.epoch;
@@ -365,7 +372,7 @@ class Sums {
     return Object.fromEntries([...this.#sums].map(([name, [sum, weight]]) => [name, sum / weight]));
   }
 
-  stateDict(): State {
+  stateDict(): object {
     return Object.fromEntries([...this.#sums].map(([name, pair]) => [name, [...pair]]));
   }
 }
