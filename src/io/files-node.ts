@@ -12,6 +12,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
@@ -150,6 +151,16 @@ export function openAppend(path: string, fresh: boolean): FileAppender {
   mkdirSync(dirname(path), { recursive: true });
   const descriptor = openSync(path, fresh ? "w" : "a");
   return { append: (bytes) => writeAll(descriptor, bytes), close: () => closeSync(descriptor) };
+}
+
+/** What lies in a folder, in the order of names; links count as what they lead to. Throws DataError when it is no folder. */
+export function listFolder(path: string): { name: string; folder: boolean }[] {
+  try {
+    const names = readdirSync(path).sort();
+    return names.map((name) => ({ name, folder: statSync(join(path, name)).isDirectory() }));
+  } catch (error) {
+    throw new DataError(`cannot read the folder ${path}: ${reason(error)}`, { cause: error });
+  }
 }
 
 /** True when something lies at `path`. */

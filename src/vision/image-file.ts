@@ -8,6 +8,7 @@ import { readFile, writeFileAtomic } from "#files";
 import { decode, encode, type ImageFormat } from "#images";
 import { DTypeError, FormatError, ShapeError, ValueError } from "../errors.js";
 import { fromTypedArray, type Tensor } from "../tensor/index.js";
+import { checkPng } from "./png-check.js";
 
 /** What the channels of a tensor are: red, green and blue; those and alpha; or grey. */
 export type ImageMode = "rgb" | "rgba" | "gray";
@@ -33,8 +34,8 @@ const maxFileBytes = 2 ** 29;
  * The image in the bytes of a file, uint8 (C, H, W), with 3 channels, or 1 or 4 as `mode` says. Grey is ITU-R 601's:
  * 0.299 R + 0.587 G + 0.114 B, rounded as Pillow does. Colours under full transparency are lost.
  *
- * Errors: FormatError for bytes that are no image, damaged or cut off, or claim more than `maxPixels`; DataError in Node
- * without @napi-rs/canvas.
+ * Errors: FormatError for bytes that are no image, cut off, or claim more than `maxPixels`, and for a damaged PNG (a JPEG has
+ * no checksum: what is damaged inside it shows as noise); DataError in Node without @napi-rs/canvas.
  *
  * @example
  * const image = await decodeImage(new Uint8Array(await (await fetch(url)).arrayBuffer()));
@@ -51,6 +52,7 @@ export async function decodeImage(
   if (width * height > maxPixels) {
     throw new FormatError(`${name}: claims ${width} × ${height} pixels; at most ${maxPixels} are taken`);
   }
+  if (bytes[0] === 0x89) await checkPng(bytes, width, height, name);
   let pixels: Awaited<ReturnType<typeof decode>>;
   try {
     pixels = await decode(bytes as Uint8Array<ArrayBuffer>);
@@ -158,7 +160,7 @@ function planes(rgba: Uint8ClampedArray, mode: ImageMode): Uint8Array {
 /** The sizes an image's header claims. Throws FormatError for what is no image, or has no end. */
 async function checkHeader(bytes: Uint8Array, name: string): Promise<{ width: number; height: number }> {
   const formats = await Promise.all([
-    import("image-size/types/png").then(({ PNG }) => ({ format: PNG, end: [0x49, 0x45, 0x4e, 0x44] })), // IEND
+    import("image-size/types/png").then(({ PNG }) => ({ format: PNG, end: [0x49, 0x45, 0x4e, 0x44] })), // "IEND"
     import("image-size/types/jpg").then(({ JPG }) => ({ format: JPG, end: [0xff, 0xd9] })), // end of image
     import("image-size/types/gif").then(({ GIF }) => ({ format: GIF, end: [0x3b] })), // trailer
     import("image-size/types/webp").then(({ WEBP }) => ({ format: WEBP, end: undefined })),
