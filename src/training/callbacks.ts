@@ -5,6 +5,7 @@
 import { exists, join, readFile, writeFileAtomic } from "#files";
 import { ValueError } from "../errors.js";
 import type { Module } from "../nn/index.js";
+import type { StepFigures } from "./figures.js";
 import { ProgressBar, type ProgressOptions } from "./progress.js";
 import type { SummaryWriter } from "./summary-writer.js";
 import type { EpochRecord, Trainable } from "./trainer.js";
@@ -33,7 +34,7 @@ export interface Callback {
   readonly last?: boolean;
   onFitStart?(training: Training): Done;
   onEpochStart?(training: Training): Done;
-  onStepEnd?(training: Training, loss: number): Done;
+  onStepEnd?(training: Training, figures: StepFigures): Done;
   /** `record` is the last of the history. */
   onEpochEnd?(training: Training, record: EpochRecord): Done;
   /** Ctrl-C or the signal came, and the step it came in is finished. */
@@ -194,8 +195,8 @@ export class EarlyStopping implements Callback {
 }
 
 /**
- * Writes the loss of every step to a CSV file (`step,loss`), whole, after each epoch and at the end. A resumed run goes on in
- * the same file.
+ * Writes the figures of every step to a CSV file (`step,loss,…`), whole, after each epoch and at the end. A resumed run goes
+ * on in the same file.
  *
  * ```ts
  * import { CSVLogger } from "cresset/training";
@@ -205,6 +206,7 @@ export class EarlyStopping implements Callback {
  */
 export class CSVLogger implements Callback {
   readonly #path: string;
+  #header = "step,loss";
   #rows: string[] = [];
 
   constructor(path: string) {
@@ -213,16 +215,16 @@ export class CSVLogger implements Callback {
 
   onFitStart({ steps }: Training): void {
     if (steps === 0 || this.#rows.length > 0 || !exists(this.#path)) return;
-    const text = new TextDecoder().decode(readFile(this.#path, 1 << 30));
+    const [header, ...rows] = new TextDecoder().decode(readFile(this.#path, 1 << 30)).split("\n");
+    this.#header = header as string;
     // What an interrupted run wrote after the checkpoint that is resumed is trained again.
-    this.#rows = text
-      .split("\n")
-      .slice(1)
-      .filter((row) => row !== "" && Number.parseInt(row, 10) <= steps);
+    this.#rows = rows.filter((row) => row !== "" && Number.parseInt(row, 10) <= steps);
   }
 
-  onStepEnd({ steps }: Training, loss: number): void {
-    this.#rows.push(`${steps},${Number(loss.toPrecision(7))}`);
+  onStepEnd({ steps }: Training, figures: StepFigures): void {
+    if (this.#rows.length === 0) this.#header = ["step", ...Object.keys(figures)].join(",");
+    const values = Object.values(figures).map((value) => Number(value.toPrecision(7)));
+    this.#rows.push([steps, ...values].join(","));
   }
 
   onEpochEnd(): void {
@@ -234,11 +236,11 @@ export class CSVLogger implements Callback {
   }
 
   #write(): void {
-    writeFileAtomic(this.#path, `step,loss\n${this.#rows.map((row) => `${row}\n`).join("")}`);
+    writeFileAtomic(this.#path, `${this.#header}\n${this.#rows.map((row) => `${row}\n`).join("")}`);
   }
 }
 
-/** Writes the loss of every step, and every figure of each epoch, for TensorBoard. The writer is closed at the end. */
+/** Writes the figures of every step and of each epoch for TensorBoard. The writer is closed at the end. */
 export class TensorBoardLogger implements Callback {
   readonly #writer: SummaryWriter;
 
@@ -246,8 +248,8 @@ export class TensorBoardLogger implements Callback {
     this.#writer = writer;
   }
 
-  onStepEnd({ steps }: Training, loss: number): void {
-    this.#writer.addScalar("loss/step", loss, steps);
+  onStepEnd({ steps }: Training, figures: StepFigures): void {
+    for (const [name, value] of Object.entries(figures)) this.#writer.addScalar(`step/${name}`, value, steps);
   }
 
   onEpochEnd(_training: Training, { epoch, ...figures }: EpochRecord): void {

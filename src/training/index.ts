@@ -27,6 +27,7 @@ export {
   Precision,
   Recall,
 } from "./classification.js";
+export type { StepFigures, StepResult } from "./figures.js";
 export { Mean, Metric, MetricCollection } from "./metric.js";
 export { type AsyncProgress, type Progress, ProgressBar, type ProgressOptions, progress } from "./progress.js";
 export { Summary, type SummaryOptions, type SummaryRow, summary } from "./summary.js";
@@ -35,7 +36,6 @@ export {
   type EpochRecord,
   type FitOptions,
   type Schedule,
-  type StepResult,
   type Trainable,
   Trainer,
   type TrainerOptions,

@@ -8,11 +8,9 @@ import { compile } from "../compile/compile.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { load, save } from "../io/checkpoint.js";
 import type { Module } from "../nn/index.js";
-import { defaultGenerator, type Generator, isTensor, noGrad, type Tensor } from "../tensor/index.js";
+import { defaultGenerator, type Generator, noGrad, type Tensor } from "../tensor/index.js";
 import type { Callback, Training } from "./callbacks.js";
-
-/** What a step gives: the loss, or the loss with figures to be averaged over the epoch. */
-export type StepResult = Tensor | ({ loss: Tensor } & Record<string, Tensor | number>);
+import { lengthOf, lossOf, type StepResult, Sums, sizeOf } from "./figures.js";
 
 /** What the trainer needs of an optimiser. */
 export interface Trainable {
@@ -42,6 +40,8 @@ export interface TrainerOptions<Batch> {
   callbacks?: readonly Callback[];
   /** Generators of your own that training draws from: a loader's, for instance. Their states go into checkpoints. */
   generators?: Readonly<Record<string, Generator>>;
+  /** The step runs backward and the optimisers itself: a GAN has two. The trainer only counts, saves and stops. */
+  manual?: boolean;
   /** Record the whole step with `torch.compile` and replay it. Batches must then be tensors, or arrays and objects of them. */
   compile?: boolean;
 }
@@ -139,7 +139,8 @@ export class Trainer<Batch> implements Training {
       this.optimiser.step();
       return result;
     };
-    this.#train = options.compile ? compile(train) : train;
+    const whole = options.manual ? options.step : train;
+    this.#train = options.compile ? compile(whole) : whole;
   }
 
   /** Trains until there are `epochs` epochs, or until it is stopped. Resolves to the history. */
@@ -205,11 +206,11 @@ export class Trainer<Batch> implements Training {
         continue;
       }
       const result = this.#train(batch);
-      this.#sums.add(result, sizeOf(batch));
+      const figures = this.#sums.add(result, sizeOf(batch));
       for (const { schedule, every } of this.#schedules) if (every === "step") schedule.step();
       this.batch += 1;
       this.steps += 1;
-      for (const callback of this.#called) await callback.onStepEnd?.(this, lossOf(result).item());
+      for (const callback of this.#called) await callback.onStepEnd?.(this, figures);
       if (this.#stopping) return;
     }
     if (this.batch === 0) throw new ValueError("Trainer.fit: the loader gave no batch");
@@ -348,56 +349,4 @@ interface SavedState {
   callbacks: object[];
   optimiser: object;
   model: Record<string, Tensor>;
-}
-
-/** Running means of the figures that steps give, each weighted by the size of its batch. */
-class Sums {
-  readonly #sums: Map<string, [sum: number, weight: number]>;
-
-  constructor(saved: Readonly<Record<string, readonly [number, number]>> = {}) {
-    this.#sums = new Map(Object.entries(saved).map(([name, [sum, weight]]) => [name, [sum, weight]]));
-  }
-
-  add(result: StepResult, weight: number): void {
-    const figures = isTensor(result) ? { loss: result } : result;
-    for (const [name, value] of Object.entries(figures)) {
-      const sum = this.#sums.get(name) ?? [0, 0];
-      sum[0] += weight * (typeof value === "number" ? value : value.item());
-      sum[1] += weight;
-      this.#sums.set(name, sum);
-    }
-  }
-
-  means(): Record<string, number> {
-    return Object.fromEntries([...this.#sums].map(([name, [sum, weight]]) => [name, sum / weight]));
-  }
-
-  stateDict(): object {
-    return Object.fromEntries([...this.#sums].map(([name, pair]) => [name, [...pair]]));
-  }
-}
-
-function lossOf(result: StepResult): Tensor {
-  const loss = isTensor(result) ? result : result?.loss;
-  if (!isTensor(loss) || loss.numel() !== 1)
-    throw new ValueError("Trainer: step must give the loss, a tensor of one element");
-  return loss;
-}
-
-/** How many items a batch holds: the first size of the first tensor in it; 1 where there is none. */
-function sizeOf(batch: unknown): number {
-  if (isTensor(batch)) return batch.shape[0] ?? 1;
-  if (typeof batch !== "object" || batch === null) return 1;
-  const tensor = Object.values(batch).find(isTensor);
-  return tensor?.shape[0] ?? 1;
-}
-
-/** A loader's `length`; a stream's loader throws when it is asked. */
-function lengthOf(loader: object): number | undefined {
-  try {
-    const { length } = loader as { length?: unknown };
-    return typeof length === "number" ? length : undefined;
-  } catch {
-    return undefined;
-  }
 }

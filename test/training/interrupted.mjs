@@ -37,7 +37,7 @@ const trainer = new Trainer({
   callbacks: [
     checkpoint,
     new EarlyStopping({ monitor: "loss", patience: 1000 }),
-    { onStepEnd: ({ steps }, loss) => void process.stdout.write(`${steps} ${loss}\n`) },
+    { onStepEnd: ({ steps }, { loss }) => void process.stdout.write(`${steps} ${loss}\n`) },
     { onStepEnd: () => new Promise((resolve) => setTimeout(resolve, Number(process.env.PAUSE ?? 0))) },
   ],
 });

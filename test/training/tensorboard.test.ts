@@ -184,12 +184,12 @@ it("logs a training", async () => {
   await trainer.fit([tensor([[1], [2]]), tensor([[3], [4]])], { epochs: 2 });
   const tags = events(folder).map((event) => [textOf(summaryOf(event), 1), stepOf(event)]);
   expect(tags).toEqual([
-    ["loss/step", 1],
-    ["loss/step", 2],
+    ["step/loss", 1],
+    ["step/loss", 2],
     ["epoch/loss", 1],
     ["epoch/lr", 1],
-    ["loss/step", 3],
-    ["loss/step", 4],
+    ["step/loss", 3],
+    ["step/loss", 4],
     ["epoch/loss", 2],
     ["epoch/lr", 2],
   ]);

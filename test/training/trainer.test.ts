@@ -84,6 +84,32 @@ describe("Trainer", () => {
     expect(record?.["valOne"]).toBe(1);
   });
 
+  it("leaves backward and the optimisers to a step that is manual, and logs all its figures", async () => {
+    const path = join(temporaryFolder(), "history.csv");
+    const { model, optimiser, loader } = line();
+    const step = ([x, y]: Batch) => {
+      const loss = nn.functional.mseLoss(model.forward(x), y);
+      optimiser.zeroGrad();
+      loss.backward();
+      optimiser.step();
+      return { loss, twice: loss.detach().mul(2) };
+    };
+    const trainer = new Trainer<Batch>({
+      model,
+      optimiser,
+      manual: true,
+      compile: true,
+      step,
+      callbacks: [new CSVLogger(path)],
+    });
+    await trainer.fit(loader(3), { epochs: 4 });
+    expect(model.weight.item()).toBeCloseTo(byHand(4, 3).weight, 6);
+    const [header, row] = readFileSync(path, "utf8").split("\n");
+    expect(header).toBe("step,loss,twice");
+    const [, loss, twice] = (row as string).split(",").map(Number);
+    expect(twice).toBeCloseTo(2 * (loss as number), 5);
+  });
+
   it("runs schedules by the epoch and by the step, and records the rate that was in force", async () => {
     const { model, loader } = line();
     const optimiser = new optim.SGD(model.parameters(), { lr: 1 });
