@@ -16,6 +16,7 @@ import {
   viewStrides,
   wrapDim,
 } from "./shape.js";
+import { traced } from "./trace.js";
 
 /** The same memory at other sizes; `back` brings a gradient to the shape of `x`. */
 function view(
@@ -331,7 +332,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
       ),
     );
   }
-  return out;
+  return traced("cat", [tensors, dim], out);
 }
 
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
@@ -343,10 +344,11 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
     }
   }
   const d = wrapDim("stack", dim, first.shape.length + 1);
-  return cat(
+  const joined = cat(
     tensors.map((t) => unsqueeze(t, d)),
     d,
   );
+  return traced("stack", [tensors, dim], joined);
 }
 
 /** The tensor repeated along each dimension, copied. */
