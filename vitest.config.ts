@@ -11,9 +11,10 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^cresset$/, replacement: source("index.ts") },
-      { find: /^cresset\/(data|io|vision)$/, replacement: source("$1/index.ts") },
+      { find: /^cresset\/(data|io|plot|vision)$/, replacement: source("$1/index.ts") },
       { find: "#host", replacement: source("device/host-node.ts") },
       { find: "#files", replacement: source("io/files-node.ts") },
+      { find: "#tables", replacement: source("data/table/duckdb-node.ts") },
     ],
   },
   test: {

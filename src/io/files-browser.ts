@@ -18,6 +18,7 @@ export const basename: typeof node.basename = (path) => path.slice(path.lastInde
 export const openFile: typeof node.openFile = (path) => refuse(`reading ${path}`);
 export const readFile: typeof node.readFile = (path) => refuse(`reading ${path}`);
 export const writeFileAtomic: typeof node.writeFileAtomic = (path) => refuse(`writing ${path}`);
+export const writeFileAtomicFrom: typeof node.writeFileAtomicFrom = (path) => refuse(`writing ${path}`);
 export const openAppend: typeof node.openAppend = (path) => refuse(`writing ${path}`);
 export const exists: typeof node.exists = () => false;
 export const fileSize: typeof node.fileSize = () => 0;
