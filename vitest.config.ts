@@ -15,6 +15,7 @@ export default defineConfig({
       { find: "#host", replacement: source("device/host-node.ts") },
       { find: "#files", replacement: source("io/files-node.ts") },
       { find: "#tables", replacement: source("data/table/duckdb-node.ts") },
+      { find: "#raster", replacement: source("plot/raster-node.ts") },
     ],
   },
   test: {
