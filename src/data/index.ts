@@ -27,5 +27,6 @@ export {
   readParquet,
   type Slice,
 } from "./table/data-frame.js";
+export type { FramePlotOptions } from "./table/plot.js";
 export type { ReadCsvOptions } from "./table/read.js";
 export type { Series } from "./table/series.js";

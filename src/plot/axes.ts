@@ -29,6 +29,8 @@ export interface AxesOptions extends FigureOptions {
 }
 
 const inch = 72;
+/** Pixels between the first and last point and the frame, so that marks are whole. */
+const margin = 10;
 
 export function sizeOf(what: string, figsize: readonly [number, number] = [7.5, 5]): { width: number; height: number } {
   const [width, height] = figsize;
@@ -53,9 +55,17 @@ export function quantitative(
     title: title ?? null,
     scale: {
       type: scale ?? "linear",
-      ...(limits === undefined ? { zero: scale === "log" ? undefined : zero, nice } : { domain: limits, nice: false }),
+      ...(limits === undefined
+        ? { zero: scale === "log" ? undefined : zero, nice, ...(nice || zero ? {} : { padding: margin }) }
+        : { domain: limits, nice: false }),
     },
-    axis: { grid, labelOverlap: true, tickCount: 6, ...(ticks === undefined ? {} : { values: ticks }) },
+    // Ticks that were asked for are written out: the axis would round 0.25 to the digits of its own.
+    axis: {
+      grid,
+      labelOverlap: true,
+      tickCount: 6,
+      ...(ticks === undefined ? {} : { values: ticks, labelExpr: "format(datum.value, ',~g')" }),
+    },
   };
 }
 

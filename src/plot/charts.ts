@@ -36,23 +36,58 @@ function rowsOf(what: string, x: Numbers | undefined, curves: Curves): { rows: R
 }
 
 /** The colours of the names, with a legend where there are several. */
-export function colourBy(names: readonly string[], legend: boolean | undefined, { palette }: Colours): Specification {
-  if (names.length === 1 && legend !== true) return { value: palette[0] };
+export function colourBy(names: readonly string[], { palette }: Colours, legend: Specification | null): Specification {
+  if (names.length === 1 && legend === null) return { value: palette[0] };
   const range = names.map((_, i) => palette[i % palette.length]);
-  return {
-    field: "name",
-    type: "nominal",
-    sort: names,
-    scale: { domain: names, range },
-    legend: legend === false ? null : { title: null },
+  return { field: "name", type: "nominal", sort: names, scale: { domain: names, range }, legend };
+}
+
+/** What lies beyond limits is cut off; without limits everything fits, and marks on the frame stay whole. */
+const clipped = ({ xlim, ylim }: AxesOptions): boolean => xlim !== undefined || ylim !== undefined;
+
+const corners = ["top-right", "top-left", "bottom-right", "bottom-left"] as const;
+
+/** A legend in the corner that is emptiest, or beside the chart where none is empty; null where none is wanted. */
+function legendFor(
+  rows: readonly Row[],
+  names: readonly string[],
+  options: AxesOptions,
+  joined: boolean,
+): Specification | null {
+  if (!(options.legend ?? names.length > 1)) return null;
+  const points = rows.filter((row): row is Row & { x: number; y: number } => row.x !== null && row.y !== null);
+  const span = (axis: "x" | "y", limits?: readonly [number, number]): readonly [number, number] =>
+    limits ??
+    points.reduce(
+      ([a, b], p) => [Math.min(a, p[axis]), Math.max(b, p[axis])],
+      [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
+    );
+  const [left, right] = span("x", options.xlim);
+  const [bottom, top] = span("y", options.ylim);
+  const counts = { "top-right": 0, "top-left": 0, "bottom-right": 0, "bottom-left": 0 };
+  const count = (x: number, y: number): void => {
+    const across = (x - left) / (right - left || 1);
+    const up = (y - bottom) / (top - bottom || 1);
+    const side = across > 0.7 ? "right" : across < 0.3 ? "left" : null;
+    const end = up > 0.7 ? "top" : up < 0.3 ? "bottom" : null;
+    if (side !== null && end !== null) counts[`${end}-${side}`]++;
   };
+  for (const [i, { x, y, name }] of points.entries()) {
+    const next = points[i + 1];
+    const steps = joined && next?.name === name && points.length < 1000 ? 10 : 1;
+    for (let step = 0; step < steps; step++) {
+      count(x + (((next?.x ?? x) - x) * step) / steps, y + (((next?.y ?? y) - y) * step) / steps);
+    }
+  }
+  const orient = corners.reduce((best, corner) => (counts[corner] < counts[best] ? corner : best));
+  return { title: null, orient: counts[orient] === 0 ? orient : "right" };
 }
 
 function axesOf(options: AxesOptions): Record<string, Specification> {
   const { xlabel, ylabel, xlim, ylim, xticks, yticks, xscale, yscale, grid } = options;
   return {
     x: quantitative("x", xlabel, xlim, xticks, xscale, { grid, nice: false }),
-    y: quantitative("y", ylabel, ylim, yticks, yscale, { grid }),
+    y: quantitative("y", ylabel, ylim, yticks, yscale, { grid, nice: false }),
   };
 }
 
@@ -74,13 +109,13 @@ export function line(first: Curves, second?: Curves | LineOptions, third?: LineO
     data: { values: rows },
     mark: {
       type: "line",
-      clip: true,
+      clip: clipped(options),
       strokeWidth: 1.8,
       opacity: alpha,
       invalid: "break-paths-show-path-domains",
       ...(marker === undefined ? {} : { point: { filled: true, size: marker === "." ? 20 : 45, opacity: alpha } }),
     },
-    encoding: { ...axesOf(options), color: colourBy(names, options.legend, colours) },
+    encoding: { ...axesOf(options), color: colourBy(names, colours, legendFor(rows, names, options, true)) },
   }));
 }
 
@@ -111,11 +146,10 @@ export function scatter(x: Numbers, y: Numbers, options: ScatterOptions = {}): F
   const names = labels === undefined ? [""] : [...new Set(labels)];
   return chart("scatter", options, (colours) => ({
     data: { values: points },
-    mark: { type: "point", filled: true, clip: true, size: options.s ?? 30, opacity: options.alpha ?? 0.8 },
+    mark: { type: "point", filled: true, clip: clipped(options), size: options.s ?? 30, opacity: options.alpha ?? 0.8 },
     encoding: {
-      x: quantitative("x", options.xlabel, options.xlim, options.xticks, options.xscale, { grid: options.grid }),
-      y: quantitative("y", options.ylabel, options.ylim, options.yticks, options.yscale, { grid: options.grid }),
-      color: colourBy(names, options.legend, colours),
+      ...axesOf(options),
+      color: colourBy(names, colours, legendFor(points, names, options, false)),
     },
   }));
 }
@@ -142,7 +176,7 @@ export function bar(values: Numbers, options: BarOptions = {}): Figure {
   const long = Math.max(0, ...labels.map((label) => label.length)) > 4 && labels.length > 4;
   return chart("bar", options, ({ palette }) => ({
     data: { values: rows },
-    mark: { type: "bar", clip: true, opacity: options.alpha ?? 1 },
+    mark: { type: "bar", clip: clipped(options), opacity: options.alpha ?? 1 },
     encoding: {
       x: {
         field: "i",
@@ -191,7 +225,7 @@ export function hist(values: Numbers, options: HistOptions = {}): Figure {
     data: { values: rows },
     mark: {
       type: "bar",
-      clip: true,
+      clip: clipped(options),
       opacity: options.alpha ?? 1,
       stroke: background,
       strokeWidth: bins > 60 ? 0 : 0.7,

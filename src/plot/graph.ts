@@ -22,7 +22,8 @@ export interface GraphOptions {
  */
 export function graph(root: Tensor | ComputationGraph, options: GraphOptions = {}): Figure {
   const computation = isTensor(root) ? graphOf(root, options.names) : root;
-  const dot = computation.toDot();
+  // A leaf of one number has the shape (), which says nothing.
+  const dot = computation.toDot().replaceAll(' ()"', '"');
   const { title, rankdir = "LR" } = options;
   return new Figure(title ?? "graph", async (theme: Theme) => {
     const { instance } = await optional("graphs are drawn by Graphviz", "@viz-js/viz", () => import("@viz-js/viz"));

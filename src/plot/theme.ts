@@ -33,7 +33,9 @@ export const font =
   "system-ui, 'Segoe UI', Roboto, 'Noto Sans', 'Noto Sans CJK KR', 'Apple SD Gothic Neo', 'Malgun Gothic', NanumGothic, sans-serif";
 
 /** Vega's settings: what every chart of ours looks like. */
-export function configOf({ background, text, line, grid, palette }: Colours): Record<string, unknown> {
+export function configOf({ background, text, line, grid, palette }: Colours, width: number): Record<string, unknown> {
+  // Wide figures are read from further away, or made smaller to fit a page.
+  const type = (size: number): number => Math.round(size * Math.min(1.4, Math.max(1, width / 800)));
   return {
     background,
     font,
@@ -45,18 +47,19 @@ export function configOf({ background, text, line, grid, palette }: Colours): Re
       domainColor: line,
       tickColor: line,
       gridColor: grid,
-      labelFontSize: 11,
-      titleFontSize: 12,
+      labelFontSize: type(11),
+      titleFontSize: type(12),
+      labelFlush: false,
       titleFontWeight: "normal",
       titlePadding: 8,
       labelPadding: 4,
     },
-    title: { color: text, fontSize: 14, fontWeight: 600, offset: 10, anchor: "middle" },
+    title: { color: text, fontSize: type(14), fontWeight: 600, offset: 10, anchor: "middle" },
     legend: {
       labelColor: text,
       titleColor: text,
-      labelFontSize: 11,
-      titleFontSize: 11,
+      labelFontSize: type(11),
+      titleFontSize: type(11),
       titleFontWeight: "normal",
       symbolOpacity: 1,
       orient: "top-right",

@@ -10,9 +10,10 @@ export async function drawVega(specification: Specification, theme: Theme): Prom
   const [vega, lite] = await optional("charts are drawn by Vega", "vega vega-lite", () =>
     Promise.all([import("vega"), import("vega-lite")]),
   );
-  const { spec } = lite.compile({ ...specification, config: configOf(themes[theme]) } as unknown as Parameters<
-    typeof lite.compile
-  >[0]);
+  const { spec } = lite.compile({
+    ...specification,
+    config: configOf(themes[theme], Number(specification["width"])),
+  } as unknown as Parameters<typeof lite.compile>[0]);
   const view = new vega.View(vega.parse(spec), { renderer: "none", logLevel: vega.Error });
   try {
     return await view.toSVG();

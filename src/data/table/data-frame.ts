@@ -5,9 +5,11 @@
 import { writeFileAtomicFrom } from "#files";
 import * as engine from "#tables";
 import { IndexError, ShapeError, ValueError } from "../../errors.js";
+import type { Figure } from "../../plot/figure.js";
 import { isTensor, type Tensor } from "../../tensor/index.js";
 import { type Cell, type Column, type ColumnDType, cellOf, columnFrom, take, toTensor, wrapIndex } from "./column.js";
 import { describeColumns } from "./describe.js";
+import { type FramePlotOptions, plotFrame } from "./plot.js";
 import { collect, planCsv, type ReadCsvOptions, readOther, readPlan } from "./read.js";
 import { Series, seriesOf } from "./series.js";
 import { htmlTable, textTable } from "./show.js";
@@ -162,6 +164,19 @@ export class DataFrame {
       return { name, dtype, data: copy, valid: null };
     });
     return frame(filled, this.length);
+  }
+
+  /**
+   * A picture of the columns of numbers: pandas's `plot`. Lines over the rows' numbers by default.
+   *
+   * Errors: ValueError when there is no such column, or none of numbers.
+   *
+   * @example
+   * const figure = new DataFrame([0.9, 0.5, 0.3], { columns: ["loss"] }).plot({ ylim: [0, 1], grid: true, marker: "." });
+   * await figure.save("loss.svg");
+   */
+  plot(options: FramePlotOptions = {}): Figure {
+    return plotFrame(this, options);
   }
 
   /** The rows as objects. */
