@@ -146,6 +146,23 @@ export function writeFileAtomic(path: string, parts: string | Uint8Array | Itera
   }
 }
 
+/**
+ * The same for a file that somebody else writes: `write` gets the temporary file's path, which is renamed when it is done.
+ */
+export async function writeFileAtomicFrom(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${randomBytes(6).toString("hex")}.${basename(path)}`);
+  try {
+    mkdirSync(folder, { recursive: true });
+    await write(temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    if (exists(temporary)) removeFile(temporary);
+    throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
+  }
+  syncFolder(folder);
+}
+
 /** Opens `path` for appending, making its folder; `fresh` drops what it held. */
 export function openAppend(path: string, fresh: boolean): FileAppender {
   mkdirSync(dirname(path), { recursive: true });
