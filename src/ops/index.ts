@@ -3,10 +3,12 @@
 export * from "./activations.js";
 export * as elementwise from "./arithmetic.js";
 export * from "./batchnorm.js";
+export * from "./broadcast.js";
 export * from "./convolution.js";
 export * from "./creation.js";
 export * from "./dropout.js";
 export * from "./dtype.js";
+export type { Dims, ReduceOptions } from "./fold.js";
 export * from "./indexing.js";
 export * from "./losses.js";
 export * from "./matmul.js";

@@ -7,13 +7,14 @@ import { DTypeError, IndexError, ShapeError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { expand } from "./broadcast.js";
 import { capturing } from "./capture.js";
 import { emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { isFloating, isInteger } from "./dtype.js";
 import { setReduceHelpers } from "./reduce.js";
 import { broadcast, numelOf, type Shape, show, wrapDim } from "./shape.js";
-import { cast, clone, contiguous, copyInto, expand, fill, reshape, select, slice, unsqueeze } from "./view.js";
+import { cast, clone, contiguous, copyInto, fill, reshape, select, slice, unsqueeze } from "./view.js";
 
 const at = (load: (i: number) => k.Expr, i: number): k.Expr => k.cast(load(i), "i32");
 

@@ -1,27 +1,21 @@
-/** Reductions, one entry each: the expression of a row, and its gradient in terms of other operations. */
+/**
+ * Reductions, one entry each: the expression of a row, and its gradient in terms of other operations. The sum, which broadcasting
+ * rests on, is in `broadcast.ts`.
+ */
 import { record, records } from "../autograd/tape.js";
 import { DTypeError, ShapeError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { expand, sum } from "./broadcast.js";
 import { wrap } from "./core.js";
-import { type DType, defaultInteger, isFloating, toFloating } from "./dtype.js";
-import { setSumTo } from "./elementwise.js";
+import { defaultInteger, isFloating, toFloating } from "./dtype.js";
+import { arg, type Dims, fold, kept, type ReduceOptions, row, type Space, space, withGradient } from "./fold.js";
 import { type RowBody, Rows } from "./rows.js";
-import { contiguousStrides, numelOf, type Shape, sameShape, show, wrapDim, wrapDims } from "./shape.js";
-import { cast, expand, reshape } from "./view.js";
+import { contiguousStrides, numelOf, type Shape, show, wrapDim } from "./shape.js";
+import { cast, reshape } from "./view.js";
 
-export type Dims = number | readonly number[] | null | undefined;
-export interface ReduceOptions {
-  keepdim?: boolean;
-  dtype?: DType;
-}
-
-const row = (value: Expr) => [{ per: "row" as const, value }];
-const arg = (args: readonly Expr[], i = 0): Expr => args[i] as Expr;
-
-const sumRows = new Rows("sum", 1, (x) => row(k.reduce("sum", arg(x))));
 const meanRows = new Rows("mean", 1, (x, [inverse]) => row(k.mul(k.reduce("sum", arg(x)), inverse as Expr)), ["f32"]);
 const prodRows = new Rows("prod", 1, (x) => row(k.reduce("prod", arg(x))));
 const maxRows = new Rows("amax", 1, (x) => row(k.reduce("max", arg(x))));
@@ -56,70 +50,6 @@ function argBody(fold: "max" | "min", axis: number): RowBody {
       { per: "row", value: k.reduce("min", k.select(hit, k.index(axis), 2 ** 31 - 1)) },
     ];
   };
-}
-
-interface Space {
-  readonly dims: number[];
-  readonly count: number;
-  readonly keptShape: Shape;
-}
-function space(op: string, x: Tensor, dims: Dims): Space {
-  const list = wrapDims(op, dims, x.shape.length);
-  const set = new Set(list);
-  return {
-    dims: list,
-    count: numelOf(list.map((d) => x.shape[d] as number)),
-    keptShape: x.shape.map((n, i) => (set.has(i) ? 1 : n)),
-  };
-}
-
-function fold(
-  rows: Rows,
-  x: Tensor,
-  s: Space,
-  keepdim: boolean,
-  compute: DType,
-  out: DType,
-  scalars: readonly number[] = [],
-): Tensor {
-  return rows.call({
-    inputs: [x],
-    shape: x.shape,
-    dims: s.dims,
-    compute,
-    outputs: [out],
-    scalars,
-    keepdim,
-  })[0] as Tensor;
-}
-
-/** A gradient with the folded dimensions back as size 1, so that it broadcasts against the input. */
-const kept = (g: Tensor, s: Space): Tensor => reshape(g, s.keptShape);
-
-function withGradient(
-  name: string,
-  x: Tensor,
-  out: Tensor,
-  saved: readonly Tensor[],
-  gradient: (g: Tensor, saved: readonly Tensor[]) => Tensor,
-): Tensor {
-  if (isFloating(out.dtype) && records([x])) {
-    record(name, [x], [out], saved, ([g], node) => [
-      gradient(
-        g as Tensor,
-        saved.map((_, i) => node.input(i)),
-      ),
-    ]);
-  }
-  return out;
-}
-
-export function sum(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
-  const s = space("sum", x, dims);
-  const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
-  const { shape, dtype: from } = x;
-  const out = fold(sumRows, x, s, o.keepdim ?? false, dtype, dtype);
-  return withGradient("sum", x, out, [], (g) => cast(expand(kept(g, s), shape), from));
 }
 
 export function mean(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
@@ -289,18 +219,6 @@ export function logsumexp(x: Tensor, dims: Dims, o: ReduceOptions = {}): Tensor 
     a.mul.call(a.exp.call(a.sub.call(v as Tensor, kept(l as Tensor, s))), kept(g, s)),
   );
 }
-
-/** Folds a broadcast gradient back to `shape`. */
-export function sumTo(g: Tensor, shape: Shape): Tensor {
-  if (sameShape(g.shape, shape)) return g;
-  const lead = g.shape.length - shape.length;
-  const dims: number[] = [];
-  for (let i = 0; i < g.shape.length; i++) {
-    if (i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1)) dims.push(i);
-  }
-  return reshape(dims.length === 0 ? g : sum(g, dims, { keepdim: true }), shape);
-}
-setSumTo(sumTo);
 
 const scanRows = {
   sum: new Rows("cumsum", 1, (x) => [{ per: "element", value: k.scan("sum", arg(x)) }]),

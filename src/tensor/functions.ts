@@ -2,9 +2,9 @@
 import { withRegion } from "../autograd/region.js";
 import { ShapeError } from "../errors.js";
 import * as e from "../ops/arithmetic.js";
+import { expand } from "../ops/broadcast.js";
 import { scalarLike } from "../ops/indexing.js";
 import { broadcast } from "../ops/shape.js";
-import { expand } from "../ops/view.js";
 import { Tensor } from "./tensor.js";
 
 type Operand = Tensor | number;

@@ -4,6 +4,7 @@ import { isGradEnabled } from "../autograd/mode.js";
 import { type DeviceLike, device as deviceByName } from "../device/device.js";
 import { IndexError, ShapeError, ValueError } from "../errors.js";
 import * as e from "../ops/arithmetic.js";
+import * as b from "../ops/broadcast.js";
 import { setConstruct } from "../ops/core.js";
 import { tensor as fromData, fromTypedArray, full } from "../ops/creation.js";
 import { type DType, dtypes, isFloating } from "../ops/dtype.js";
@@ -151,20 +152,20 @@ export class Tensor extends TensorMath {
     return v.transpose(this, -2, -1);
   }
   expand(...shape: Many<number>): Tensor {
-    return v.expand(this, many(shape));
+    return b.expand(this, many(shape));
   }
   expandAs(other: Tensor): Tensor {
-    return v.expand(this, other.shape);
+    return b.expand(this, other.shape);
   }
   broadcastTo(shape: Shape): Tensor {
-    return v.expand(this, shape);
+    return b.expand(this, shape);
   }
   repeat(...times: Many<number>): Tensor {
-    return v.repeat(this, many(times));
+    return b.repeat(this, many(times));
   }
   tile(...times: Many<number>): Tensor {
     const t = many(times);
-    return v.repeat(this, [...new Array<number>(Math.max(0, this.ndim - t.length)).fill(1), ...t]);
+    return b.repeat(this, [...new Array<number>(Math.max(0, this.ndim - t.length)).fill(1), ...t]);
   }
   narrow(dim: number, start: number, length: number): Tensor {
     return v.narrow(this, dim, start, length);
@@ -289,8 +290,8 @@ export class Tensor extends TensorMath {
     return ix.takeFlat(this, index);
   }
   maskedSelect(mask: Tensor): Tensor {
-    const shape = v.expand(mask, e.eq.call(this.detach(), mask.detach()).shape).shape;
-    return ix.indexTensor(v.expand(this, shape), [v.expand(mask, shape)]);
+    const shape = b.expand(mask, e.eq.call(this.detach(), mask.detach()).shape).shape;
+    return ix.indexTensor(b.expand(this, shape), [b.expand(mask, shape)]);
   }
   maskedFill(mask: Tensor, value: number): Tensor {
     return e.whereSelect.call(ix.scalarLike(value, this), this, mask);
@@ -410,7 +411,7 @@ export class Tensor extends TensorMath {
     return this.fill_(0);
   }
   copy_(source: Tensor): this {
-    v.expand(source.detach(), this.shape); // the shapes are checked before anything changes
+    b.expand(source.detach(), this.shape); // the shapes are checked before anything changes
     return this.assign(source, "copy");
   }
   uniform_(from = 0, to = 1, o: { generator?: rnd.Generator } = {}): this {
