@@ -9,6 +9,7 @@ export * from "./creation.js";
 export * from "./dropout.js";
 export * from "./dtype.js";
 export type { Dims, ReduceOptions } from "./fold.js";
+export * from "./gather.js";
 export * from "./indexing.js";
 export * from "./losses.js";
 export * from "./matmul.js";

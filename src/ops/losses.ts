@@ -10,7 +10,7 @@ import { sum as sumOf, sumTo } from "./broadcast.js";
 import { capturing } from "./capture.js";
 import { type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
 import { Elementwise } from "./elementwise.js";
-import { gather } from "./indexing.js";
+import { gather } from "./gather.js";
 import { logSoftmax } from "./norms.js";
 import { mean as meanOf } from "./reduce.js";
 import { Rows } from "./rows.js";

@@ -14,7 +14,7 @@ import { expand } from "./broadcast.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating } from "./dtype.js";
-import { scatterAdd } from "./indexing.js";
+import { scatterAdd } from "./gather.js";
 import { matmul } from "./matmul.js";
 import { numelOf, show } from "./shape.js";
 import { type Sizes, sizesOf, widen } from "./spatial.js";

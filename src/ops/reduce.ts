@@ -10,10 +10,12 @@ import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { expand, sum } from "./broadcast.js";
 import { wrap } from "./core.js";
+import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating, toFloating } from "./dtype.js";
 import { arg, type Dims, fold, kept, type ReduceOptions, row, type Space, space, withGradient } from "./fold.js";
+import { putAlong } from "./offsets.js";
 import { type RowBody, Rows } from "./rows.js";
-import { contiguousStrides, numelOf, type Shape, show, wrapDim } from "./shape.js";
+import { contiguousStrides, numelOf, show, wrapDim } from "./shape.js";
 import { cast, reshape } from "./view.js";
 
 const meanRows = new Rows("mean", 1, (x, [inverse]) => row(k.mul(k.reduce("sum", arg(x)), inverse as Expr)), ["f32"]);
@@ -100,15 +102,6 @@ export const amax = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
 export const amin = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
   extreme("amin", x, dims, o.keepdim ?? false);
 
-/** Set by creation.ts, which stands above: 0, 1, … as int32. */
-let positions: (n: number, like: Tensor) => Tensor;
-/** Set by indexing.ts: puts g back at the chosen positions of a dimension. */
-let scatterBack: (g: Tensor, indices: Tensor, shape: Shape, dim: number) => Tensor;
-export function setReduceHelpers(p: typeof positions, s: typeof scatterBack): void {
-  positions = p;
-  scatterBack = s;
-}
-
 /** By the number of axes that are not folded: one, or one on either side. */
 const argRows = {
   max: [1, 2].map((axis) => new Rows("argmax", 1, argBody("max", axis), [], true)),
@@ -145,7 +138,7 @@ export function extremeWithIndex(
     record(which, [x], [values], [indices], ([g], node) => {
       if (shape.length === 0) return [g as Tensor];
       const kept = shape.map((m, i) => (i === d ? 1 : m));
-      return [scatterBack(reshape(g as Tensor, kept), reshape(node.input(0), kept), shape, d)];
+      return [putAlong(reshape(g as Tensor, kept), reshape(node.input(0), kept), shape, d)];
     });
   }
   return { values, indices };
@@ -251,7 +244,7 @@ export function cumulative(which: "sum" | "prod", x: Tensor, dim: number): Tenso
 function cumprodGradient(x: Tensor, g: Tensor, d: number): Tensor {
   const last = x.shape.length - 1;
   const n = x.shape[d] as number;
-  const at = positions(n, x);
+  const at = positionsLike(n, x);
   const within = a.le.call(reshape(at, [1, n]), reshape(at, [n, 1]));
   const rows = x.transpose(d, last).unsqueeze(-2);
   const prefixes = a.whereSelect.call(rows, 1, within);

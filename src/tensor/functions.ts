@@ -3,7 +3,7 @@ import { withRegion } from "../autograd/region.js";
 import { ShapeError } from "../errors.js";
 import * as e from "../ops/arithmetic.js";
 import { expand } from "../ops/broadcast.js";
-import { scalarLike } from "../ops/indexing.js";
+import { scalarLike } from "../ops/creation.js";
 import { broadcast } from "../ops/shape.js";
 import { Tensor } from "./tensor.js";
 
