@@ -21,6 +21,7 @@ export {
   setNumThreads,
 } from "./device/index.js";
 export * from "./errors.js";
+export { type LoadOptions, load, save } from "./io/checkpoint.js";
 export * as nn from "./nn/index.js";
 export * as optim from "./optim/index.js";
 export * as profiler from "./profiler/index.js";

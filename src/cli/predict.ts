@@ -8,6 +8,7 @@ import { loadFile, loadMetadata } from "../io/index.js";
 import { readIdx } from "../vision/index.js";
 import { imageBytes, side } from "../vision/labelled-images.js";
 import { answers, largest, recipes } from "./classifier.js";
+import { print, printJson, result } from "./output.js";
 import { drawAnswer } from "./picture.js";
 import { findTestImages } from "./source.js";
 
@@ -16,6 +17,7 @@ export interface PredictOptions {
   data?: string;
   images?: string;
   index?: number[];
+  json?: boolean;
   /** As given; torch refuses one it does not know. */
   device: DeviceLike;
 }
@@ -32,11 +34,13 @@ const linesWithoutIndex = 10;
 
 /** Loads the model and writes its answers. Throws DataError and FormatError for files that are absent or damaged. */
 export async function predict(options: PredictOptions): Promise<void> {
+  printJson(options.json);
   setDefaultDevice(options.device);
   const { model, names } = loadModel(options.weights);
   const pictures = options.images === undefined ? testPictures(options.data) : filePictures(options.images);
   const wanted = options.index ?? Array.from({ length: Math.min(linesWithoutIndex, pictures.length) }, (_, i) => i);
   print(`${pc.cyan("images")}  ${pictures.title}, ${pictures.length.toLocaleString("en")} images`);
+  const answered: object[] = [];
   for (const index of wanted) {
     if (index >= pictures.length)
       throw new IndexError(`image ${index} of ${pictures.length}; the last is ${pictures.length - 1}`);
@@ -44,6 +48,7 @@ export async function predict(options: PredictOptions): Promise<void> {
     const outputs = answers(model, asTensor(pixels));
     const answer = largest(outputs);
     const label = pictures.labelOf(index);
+    answered.push({ image: index, answer, name: names[answer], outputs: Array.from(outputs), label: label ?? null });
     const verdict =
       label === undefined
         ? ""
@@ -55,6 +60,7 @@ export async function predict(options: PredictOptions): Promise<void> {
     );
     if (options.index !== undefined) print(`${drawAnswer(pixels, outputs, names, label)}\n`);
   }
+  result(answered);
 }
 
 function loadModel(path: string): { model: nn.Sequential; names: readonly string[] } {
@@ -107,8 +113,6 @@ function filePictures(path: string): Pictures {
 }
 
 const asTensor = (pixels: Uint8Array): Tensor => tensor(pixels).reshape([1, side, side]);
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** A file may come from anywhere: nothing in it may steer the terminal. */
 const isPrintable = (name: unknown): name is string =>

@@ -5,11 +5,11 @@
 import { CressetError } from "../errors.js";
 import type * as node from "./files-node.js";
 
-export type { FileAppender, FileReader } from "./files-node.js";
+export type { FileAppender, FileReader, FileWriter } from "./files-node.js";
 
 function refuse(what: string): never {
   throw new CressetError(
-    `${what}: there are no files in a browser; fetch() the bytes and hand them over (deserialize, parseIdx, MNIST.fromBytes)`,
+    `${what}: there are no files in a browser; fetch() the bytes and hand them over (torch.load, deserialize, parseIdx, MNIST.fromBytes)`,
   );
 }
 
@@ -18,7 +18,10 @@ export const basename: typeof node.basename = (path) => path.slice(path.lastInde
 export const openFile: typeof node.openFile = (path) => refuse(`reading ${path}`);
 export const readFile: typeof node.readFile = (path) => refuse(`reading ${path}`);
 export const writeFileAtomic: typeof node.writeFileAtomic = (path) => refuse(`writing ${path}`);
+export const createFile: typeof node.createFile = (path) => refuse(`writing ${path}`);
+export const writeFileAtomicFrom: typeof node.writeFileAtomicFrom = (path) => refuse(`writing ${path}`);
 export const openAppend: typeof node.openAppend = (path) => refuse(`writing ${path}`);
+export const listFolder: typeof node.listFolder = (path) => refuse(`reading the folder ${path}`);
 export const exists: typeof node.exists = () => false;
 export const fileSize: typeof node.fileSize = () => 0;
 export const removeFile: typeof node.removeFile = (path) => refuse(`removing ${path}`);

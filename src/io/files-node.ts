@@ -12,6 +12,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
@@ -81,39 +82,83 @@ export function readFile(path: string, maxBytes: number): Uint8Array<ArrayBuffer
   }
 }
 
+/** A file on its way: nothing is at its path until `commit`, and after `abort` nothing is left. */
+export interface FileWriter {
+  write(bytes: Uint8Array): void;
+  commit(): void;
+  abort(): void;
+}
+
 /**
- * Writes a file whole or not at all: into a temporary file beside it, flushed to the disk, then renamed.
- * Folders on the way are made. Readers see the old file or the new one, never a part.
+ * Begins a file that is written whole or not at all: into a temporary file beside it, which `commit` flushes to the disk and
+ * renames. Folders on the way are made. Readers see the old file or the new one, never a part.
  */
-export function writeFileAtomic(path: string, parts: string | Uint8Array | Iterable<Uint8Array>): void {
+export function createFile(path: string): FileWriter {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  const named = (error: unknown) =>
-    isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
-  let descriptor: number;
+  const named = <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
+    }
+  };
+  const descriptor = named(() => {
+    mkdirSync(folder, { recursive: true });
+    return openSync(temporary, "wx");
+  });
+  let open = true;
+  const close = () => {
+    if (open) closeSync(descriptor);
+    open = false;
+  };
+  return {
+    write: (bytes) => named(() => writeAll(descriptor, bytes)),
+    commit: () =>
+      named(() => {
+        fsyncSync(descriptor);
+        close();
+        renameSync(temporary, path);
+        syncFolder(folder);
+      }),
+    abort() {
+      close();
+      removeFile(temporary);
+    },
+  };
+}
+
+/** Writes a file whole or not at all, as `createFile` does. */
+export function writeFileAtomic(path: string, parts: string | Uint8Array | Iterable<Uint8Array>): void {
+  const file = createFile(path);
+  try {
+    for (const part of typeof parts === "string"
+      ? [new TextEncoder().encode(parts)]
+      : isBytes(parts)
+        ? [parts]
+        : parts) {
+      file.write(part);
+    }
+    file.commit();
+  } catch (error) {
+    file.abort();
+    throw error;
+  }
+}
+
+/**
+ * The same for a file that somebody else writes: `write` gets the temporary file's path, which is renamed when it is done.
+ */
+export async function writeFileAtomicFrom(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${randomBytes(6).toString("hex")}.${basename(path)}`);
   try {
     mkdirSync(folder, { recursive: true });
-    descriptor = openSync(temporary, "wx");
-  } catch (error) {
-    throw named(error);
-  }
-  try {
-    try {
-      for (const part of typeof parts === "string"
-        ? [new TextEncoder().encode(parts)]
-        : isBytes(parts)
-          ? [parts]
-          : parts) {
-        writeAll(descriptor, part);
-      }
-      fsyncSync(descriptor);
-    } finally {
-      closeSync(descriptor);
-    }
+    await write(temporary);
     renameSync(temporary, path);
   } catch (error) {
-    removeFile(temporary);
-    throw named(error);
+    if (exists(temporary)) removeFile(temporary);
+    throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
   }
   syncFolder(folder);
 }
@@ -123,6 +168,16 @@ export function openAppend(path: string, fresh: boolean): FileAppender {
   mkdirSync(dirname(path), { recursive: true });
   const descriptor = openSync(path, fresh ? "w" : "a");
   return { append: (bytes) => writeAll(descriptor, bytes), close: () => closeSync(descriptor) };
+}
+
+/** What lies in a folder, in the order of names; links count as what they lead to. Throws DataError when it is no folder. */
+export function listFolder(path: string): { name: string; folder: boolean }[] {
+  try {
+    const names = readdirSync(path).sort();
+    return names.map((name) => ({ name, folder: statSync(join(path, name)).isDirectory() }));
+  } catch (error) {
+    throw new DataError(`cannot read the folder ${path}: ${reason(error)}`, { cause: error });
+  }
 }
 
 /** True when something lies at `path`. */

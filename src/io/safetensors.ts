@@ -4,11 +4,11 @@
  * `saveFile` and `loadFile` add a path. Which names a model gives its tensors is left to `nn`.
  */
 import { openFile, writeFileAtomic } from "#files";
-import { FormatError, ValueError } from "../errors.js";
+import { ValueError } from "../errors.js";
 import { itemBytes } from "../ops/dtype.js";
-import { fromBytes, readBytes, type Tensor } from "../tensor/index.js";
-import { hostIsLittleEndian, swapBytes } from "./byte-order.js";
-import { formatNames, metadataKey, readHeader, type SafetensorsHeader } from "./safetensors-header.js";
+import type { Tensor } from "../tensor/index.js";
+import { formatNames, metadataKey, readHeader } from "./safetensors-header.js";
+import { type ByteSource, bytesOf, rangeOf, sourceOf, TensorSink } from "./tensor-bytes.js";
 
 /** Tensors by name, as `stateDict()` gives them. Objects read from a file have no prototype: any name is safe. */
 export type NamedTensors = Record<string, Tensor>;
@@ -29,9 +29,10 @@ export function serialize(
   bytes.set(header);
   let place = header.length;
   for (const name of names) {
-    const data = bytesOf(tensors[name] as Tensor);
-    bytes.set(data, place);
-    place += data.length;
+    for (const chunk of bytesOf(tensors[name] as Tensor)) {
+      bytes.set(chunk, place);
+      place += chunk.length;
+    }
   }
   return bytes;
 }
@@ -44,8 +45,7 @@ export function serialize(
  * const { weight } = deserialize(new Uint8Array(await (await fetch(url)).arrayBuffer()));
  */
 export function deserialize(bytes: Uint8Array, name = "safetensors data"): NamedTensors {
-  const read = (offset: number, length: number) => bytes.slice(offset, offset + length);
-  return readTensors(readHeader(bytes.length, read, name), read, name);
+  return readSafetensors(sourceOf(bytes, name), name);
 }
 
 /**
@@ -64,14 +64,14 @@ export function saveFile(
     path,
     (function* () {
       yield header;
-      for (const name of names) yield bytesOf(tensors[name] as Tensor);
+      for (const name of names) yield* bytesOf(tensors[name] as Tensor);
     })(),
   );
 }
 
 /**
  * The tensors in a safetensors file. The header is checked against the file's size before any data is read, and
- * tensors are read one by one, so a lying file costs no memory. Throws DataError when the file is absent,
+ * tensors are read one by one, straight into their memory, so a lying file costs none. Throws DataError when the file is absent,
  * FormatError when it is not what it says.
  *
  * @example
@@ -80,7 +80,7 @@ export function saveFile(
 export function loadFile(path: string): NamedTensors {
   const file = openFile(path);
   try {
-    return readTensors(readHeader(file.size, file.read, path), file.read, path);
+    return readSafetensors(file, path);
   } finally {
     file.close();
   }
@@ -123,26 +123,14 @@ function layOut(tensors: Readonly<NamedTensors>, metadata: Readonly<Record<strin
   return { header, names, dataBytes: place };
 }
 
-function readTensors(
-  header: SafetensorsHeader,
-  read: (offset: number, length: number) => Uint8Array,
-  name: string,
-): NamedTensors {
+/** Reads a whole file. */
+export function readSafetensors(source: ByteSource, name: string): NamedTensors {
+  const header = readHeader(source.size, source.read, name);
   const tensors: NamedTensors = Object.create(null);
   for (const [key, { dtype, shape, begin, end }] of header.entries) {
-    const bytes = read(header.dataStart + begin, end - begin);
-    if (!hostIsLittleEndian) swapBytes(bytes, itemBytes[dtype]);
-    if (dtype === "bool" && bytes.some((byte) => byte > 1)) {
-      throw new FormatError(`${name}: tensor ${JSON.stringify(key)}: a BOOL byte is neither 0 nor 1`);
-    }
-    tensors[key] = fromBytes(bytes, shape, dtype);
+    const sink = new TensorSink(`${name}: tensor ${JSON.stringify(key)}`, shape, dtype);
+    for (const chunk of rangeOf(source, header.dataStart + begin, end - begin)) sink.write(chunk);
+    tensors[key] = sink.finish();
   }
   return tensors;
-}
-
-/** A tensor's elements in order, little-endian. */
-function bytesOf(tensor: Tensor): Uint8Array {
-  const bytes = readBytes(tensor);
-  if (!hostIsLittleEndian) swapBytes(bytes, itemBytes[tensor.dtype]);
-  return bytes;
 }

@@ -30,7 +30,7 @@ abstract class BatchNormNd extends Module {
   readonly trackRunningStats: boolean;
   readonly weight: Parameter | null;
   readonly bias: Parameter | null;
-  /** Running statistics, buffers of the state dict; null without `trackRunningStats`. */
+  /** Running statistics, `running_mean` and `running_var` of the state dict; null without `trackRunningStats`. */
   runningMean: Tensor | null = null;
   runningVar: Tensor | null = null;
   /** Batches seen so far (int32). */

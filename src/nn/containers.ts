@@ -56,6 +56,10 @@ export class Sequential extends Module {
     yield* super.fields();
   }
 
+  protected override stateKey(name: string): string {
+    return this.#layers.has(name) ? name : super.stateKey(name);
+  }
+
   /** How many layers there are. */
   get length(): number {
     return this.#layers.size;
@@ -160,6 +164,10 @@ export class ModuleDict<M extends Module = Module> extends Module {
   protected override *fields(): Iterable<[string, unknown]> {
     yield* this.#items;
     yield* super.fields();
+  }
+
+  protected override stateKey(name: string): string {
+    return this.#items.has(name) ? name : super.stateKey(name);
   }
 
   get size(): number {

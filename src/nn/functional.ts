@@ -24,6 +24,7 @@ import type {
   Sizes,
 } from "../ops/index.js";
 import * as ops from "../ops/index.js";
+import { traced } from "../ops/trace.js";
 import type { Generator, Tensor } from "../tensor/index.js";
 
 export type {
@@ -39,22 +40,22 @@ export type {
 
 /** `x Wᵀ + b`; x (…, in), weight (out, in), bias (out). */
 export function linear(input: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
-  return ops.linear(input, weight, bias);
+  return traced("linear", [input, weight, bias], ops.linear(input, weight, bias));
 }
 
 /** Convolution of (N, C, L), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
 export function conv1d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
-  return ops.conv1d(input, weight, bias, options);
+  return traced("conv1d", [input, weight, bias, options], ops.conv1d(input, weight, bias, options));
 }
 
 /** Convolution of (N, C, H, W), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
 export function conv2d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
-  return ops.conv2d(input, weight, bias, options);
+  return traced("conv2d", [input, weight, bias, options], ops.conv2d(input, weight, bias, options));
 }
 
 /** Convolution of (N, C, D, H, W), or of one without N, with a weight (out, C / groups, …): `bias + Σ weight ⋆ input`. */
 export function conv3d(input: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
-  return ops.conv3d(input, weight, bias, options);
+  return traced("conv3d", [input, weight, bias, options], ops.conv3d(input, weight, bias, options));
 }
 
 /** The transpose of 1-dimensional convolution: (N, C, L) with a weight (C, out / groups, …). */
@@ -64,7 +65,7 @@ export function convTranspose1d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
-  return ops.convTranspose1d(input, weight, bias, options);
+  return traced("convTranspose1d", [input, weight, bias, options], ops.convTranspose1d(input, weight, bias, options));
 }
 
 /** The transpose of 2-dimensional convolution: (N, C, H, W) with a weight (C, out / groups, …). */
@@ -74,7 +75,7 @@ export function convTranspose2d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
-  return ops.convTranspose2d(input, weight, bias, options);
+  return traced("convTranspose2d", [input, weight, bias, options], ops.convTranspose2d(input, weight, bias, options));
 }
 
 /** The transpose of 3-dimensional convolution: (N, C, D, H, W) with a weight (C, out / groups, …). */
@@ -84,7 +85,7 @@ export function convTranspose3d(
   bias: Tensor | null = null,
   options: ConvTransposeOptions = {},
 ): Tensor {
-  return ops.convTranspose3d(input, weight, bias, options);
+  return traced("convTranspose3d", [input, weight, bias, options], ops.convTranspose3d(input, weight, bias, options));
 }
 
 /** What `maxPool…` gives with `returnIndices`: the indices (int32) count the elements of each plane of the input. */
@@ -110,7 +111,7 @@ export function maxPool1d(
   { returnIndices = false, ...options }: MaxPoolOptions & { returnIndices?: boolean } = {},
 ): Tensor | MaxPoolResult {
   const result = ops.maxPool1d(input, kernelSize, options);
-  return returnIndices ? result : result.values;
+  return returnIndices ? result : traced("maxPool1d", [input, kernelSize, options], result.values);
 }
 
 /** The largest of each window, over the last 2 dimensions. */
@@ -130,7 +131,7 @@ export function maxPool2d(
   { returnIndices = false, ...options }: MaxPoolOptions & { returnIndices?: boolean } = {},
 ): Tensor | MaxPoolResult {
   const result = ops.maxPool2d(input, kernelSize, options);
-  return returnIndices ? result : result.values;
+  return returnIndices ? result : traced("maxPool2d", [input, kernelSize, options], result.values);
 }
 
 /** The largest of each window, over the last 3 dimensions. */
@@ -150,82 +151,82 @@ export function maxPool3d(
   { returnIndices = false, ...options }: MaxPoolOptions & { returnIndices?: boolean } = {},
 ): Tensor | MaxPoolResult {
   const result = ops.maxPool3d(input, kernelSize, options);
-  return returnIndices ? result : result.values;
+  return returnIndices ? result : traced("maxPool3d", [input, kernelSize, options], result.values);
 }
 
 /** The mean of each window, over the last dimension. */
 export function avgPool1d(input: Tensor, kernelSize: Sizes, options: AvgPoolOptions = {}): Tensor {
-  return ops.avgPool1d(input, kernelSize, options);
+  return traced("avgPool1d", [input, kernelSize, options], ops.avgPool1d(input, kernelSize, options));
 }
 
 /** The mean of each window, over the last 2 dimensions. */
 export function avgPool2d(input: Tensor, kernelSize: Sizes, options: AvgPoolOptions = {}): Tensor {
-  return ops.avgPool2d(input, kernelSize, options);
+  return traced("avgPool2d", [input, kernelSize, options], ops.avgPool2d(input, kernelSize, options));
 }
 
 /** The mean of each window, over the last 3 dimensions. */
 export function avgPool3d(input: Tensor, kernelSize: Sizes, options: AvgPoolOptions = {}): Tensor {
-  return ops.avgPool3d(input, kernelSize, options);
+  return traced("avgPool3d", [input, kernelSize, options], ops.avgPool3d(input, kernelSize, options));
 }
 
 /** The mean of as many windows as the output has elements, whatever the input's size. */
 export function adaptiveAvgPool1d(input: Tensor, outputSize: number): Tensor {
-  return ops.adaptiveAvgPool1d(input, outputSize);
+  return traced("adaptiveAvgPool1d", [input, outputSize], ops.adaptiveAvgPool1d(input, outputSize));
 }
 
 /** The largest of as many windows as the output has elements, whatever the input's size. */
 export function adaptiveMaxPool1d(input: Tensor, outputSize: number): Tensor {
-  return ops.adaptiveMaxPool1d(input, outputSize);
+  return traced("adaptiveMaxPool1d", [input, outputSize], ops.adaptiveMaxPool1d(input, outputSize));
 }
 
 /** The mean of as many windows as the output has elements, whatever the input's size; null keeps a size. */
 export function adaptiveAvgPool2d(input: Tensor, outputSize: number | readonly (number | null)[]): Tensor {
-  return ops.adaptiveAvgPool2d(input, outputSize);
+  return traced("adaptiveAvgPool2d", [input, outputSize], ops.adaptiveAvgPool2d(input, outputSize));
 }
 
 /** The largest of as many windows as the output has elements, whatever the input's size; null keeps a size. */
 export function adaptiveMaxPool2d(input: Tensor, outputSize: number | readonly (number | null)[]): Tensor {
-  return ops.adaptiveMaxPool2d(input, outputSize);
+  return traced("adaptiveMaxPool2d", [input, outputSize], ops.adaptiveMaxPool2d(input, outputSize));
 }
 
 /** `1 / (1 + e⁻ˣ)`. */
 export function sigmoid(input: Tensor): Tensor {
-  return ops.sigmoid(input);
+  return traced("sigmoid", [input], ops.sigmoid(input));
 }
 
 /** `ln σ(x)`. */
 export function logSigmoid(input: Tensor): Tensor {
-  return ops.logsigmoid(input);
+  return traced("logSigmoid", [input], ops.logsigmoid(input));
 }
 
 /** The hyperbolic tangent. */
 export function tanh(input: Tensor): Tensor {
-  return ops.tanh(input);
+  return traced("tanh", [input], ops.tanh(input));
 }
 
 /** `max(0, x)`. */
 export function relu(input: Tensor): Tensor {
-  return ops.relu(input);
+  return traced("relu", [input], ops.relu(input));
 }
 
 /** `x` where x > 0, else `negativeSlope · x`. */
 export function leakyRelu(input: Tensor, negativeSlope = 0.01): Tensor {
-  return ops.leakyRelu(input, negativeSlope);
+  return traced("leakyRelu", [input, negativeSlope], ops.leakyRelu(input, negativeSlope));
 }
 
 /** `x` where x > 0, else `alpha · (eˣ − 1)`. */
 export function elu(input: Tensor, alpha = 1): Tensor {
-  return ops.elu(input, alpha);
+  return traced("elu", [input, alpha], ops.elu(input, alpha));
 }
 
 /** `x · σ(x)`. */
 export function silu(input: Tensor): Tensor {
-  return ops.silu(input);
+  return traced("silu", [input], ops.silu(input));
 }
 
 /** `x · Φ(x)`, or its approximation by tanh. */
 export function gelu(input: Tensor, { approximate = "none" }: { approximate?: "none" | "tanh" } = {}): Tensor {
-  return ops.gelu(input, { approximate });
+  return traced("gelu", [input, { approximate }], ops.gelu(input, { approximate }));
 }
 
 /** `ln(1 + e^(beta · x)) / beta`, and x itself where `beta · x > threshold`. */
@@ -233,17 +234,17 @@ export function softplus(
   input: Tensor,
   { beta = 1, threshold = 20 }: { beta?: number; threshold?: number } = {},
 ): Tensor {
-  return ops.softplus(input, beta, threshold);
+  return traced("softplus", [input, beta, threshold], ops.softplus(input, beta, threshold));
 }
 
 /** `exp(xᵢ) / Σⱼ exp(xⱼ)` along `dim`. */
 export function softmax(input: Tensor, dim: number): Tensor {
-  return ops.softmax(input, dim);
+  return traced("softmax", [input, dim], ops.softmax(input, dim));
 }
 
 /** `xᵢ − ln Σⱼ exp(xⱼ)` along `dim`. */
 export function logSoftmax(input: Tensor, dim: number): Tensor {
-  return ops.logSoftmax(input, dim);
+  return traced("logSoftmax", [input, dim], ops.logSoftmax(input, dim));
 }
 
 /** `(x − E[x]) / √(Var[x] + eps) · weight + bias` over the last dimensions, which are `normalizedShape`. */
@@ -254,7 +255,11 @@ export function layerNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
-  return ops.layerNorm(input, normalizedShape, weight, bias, eps);
+  return traced(
+    "layerNorm",
+    [input, normalizedShape, weight, bias, eps],
+    ops.layerNorm(input, normalizedShape, weight, bias, eps),
+  );
 }
 
 /**
@@ -267,7 +272,11 @@ export function batchNorm(
   runningVar: Tensor | null,
   { weight = null, bias = null, ...options }: BatchNormOptions & { weight?: Tensor | null; bias?: Tensor | null } = {},
 ): Tensor {
-  return ops.batchNorm(input, runningMean, runningVar, weight, bias, options);
+  return traced(
+    "batchNorm",
+    [input, runningMean, runningVar, weight, bias, options],
+    ops.batchNorm(input, runningMean, runningVar, weight, bias, options),
+  );
 }
 
 /** `(x − mean) / √(var + eps) · weight + bias` over each of `numGroups` groups of channels of each image of (N, C, …). */
@@ -278,7 +287,7 @@ export function groupNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
-  return ops.groupNorm(input, numGroups, weight, bias, eps);
+  return traced("groupNorm", [input, numGroups, weight, bias, eps], ops.groupNorm(input, numGroups, weight, bias, eps));
 }
 
 /** While `training`, zeroes elements with probability `p` and scales the others by 1 / (1 − p). */
@@ -287,7 +296,7 @@ export function dropout(
   p = 0.5,
   { training = true, generator }: { training?: boolean; generator?: Generator } = {},
 ): Tensor {
-  return ops.dropout(input, p, training, generator);
+  return traced("dropout", [input, p, training, generator], ops.dropout(input, p, training, generator));
 }
 
 /** `(x − y)²`. */
@@ -356,6 +365,11 @@ export function crossEntropy(
   }: { weight?: Tensor | null; ignoreIndex?: number; labelSmoothing?: number; reduction?: Reduction } = {},
 ): Tensor {
   return ops.crossEntropy(input, target, { weight, ignoreIndex, labelSmoothing }, reduction);
+}
+
+/** The rows of a table (rows, length) with the numbers `input` (…): (…, length). Row `paddingIdx` gets no gradient. */
+export function embedding(input: Tensor, weight: Tensor, options: { paddingIdx?: number | null } = {}): Tensor {
+  return traced("embedding", [input, weight], ops.embedding(input, weight, options));
 }
 
 /**

@@ -11,7 +11,7 @@ import { dtypes, isFloating } from "../ops/index.js";
 import { type DeviceLike, type DType, noGrad, Tensor } from "../tensor/index.js";
 import { addHook, type ForwardHook, type ForwardPreHook } from "./hooks.js";
 import { Parameter } from "./parameter.js";
-import { collectStateDict, type LoadResult, loadStateDict, type StateDict } from "./state-dict.js";
+import { collectStateDict, type LoadResult, loadStateDict, type StateDict, snakeCase } from "./state-dict.js";
 
 /** What `Module.to` takes: a floating dtype, a device, or both in an object. */
 export type ToTarget = DType | DeviceLike | { dtype?: DType; device?: DeviceLike };
@@ -83,25 +83,33 @@ export abstract class Module {
     for (const [name, value] of this.fields()) if (value instanceof type) yield [name, value];
   }
 
+  /** What a part is called in a state dict: a field by its name in Python's spelling. */
+  protected stateKey(name: string): string {
+    return snakeCase(name);
+  }
+
   /** Pre-order. Shared modules come once, or under each of their names; an ancestor met again is never entered. */
-  *#walk(prefix: string, entered: Set<Module>, everyName: boolean): Iterable<[string, Module]> {
+  *#walk(prefix: string, entered: Set<Module>, everyName: boolean, keys = false): Iterable<[string, Module]> {
     if (entered.has(this)) return;
     entered.add(this);
     yield [prefix, this];
-    for (const [name, child] of this.#own(Module)) yield* child.#walk(join(prefix, name), entered, everyName);
+    for (const [name, child] of this.#own(Module)) {
+      yield* child.#walk(join(prefix, keys ? this.stateKey(name) : name), entered, everyName, keys);
+    }
     if (everyName) entered.delete(this);
   }
 
   *#tensors<T extends Tensor>(
     own: (module: Module) => Iterable<[string, T]>,
     everyName: boolean,
+    keys = false,
   ): Iterable<[string, T]> {
     const seen = new Set<Tensor>();
-    for (const [prefix, module] of this.#walk("", new Set(), everyName)) {
+    for (const [prefix, module] of this.#walk("", new Set(), everyName, keys)) {
       for (const [name, tensor] of own(module)) {
         if (!everyName && seen.has(tensor)) continue;
         seen.add(tensor);
-        yield [join(prefix, name), tensor];
+        yield [join(prefix, keys ? module.stateKey(name) : name), tensor];
       }
     }
   }
@@ -257,16 +265,17 @@ export abstract class Module {
   }
 
   /**
-   * Parameters and persistent buffers by path: `{ "model.0.weight": Tensor, … }`. The tensors are detached but share
-   * memory with the module; clone them to keep a copy. Shared parameters appear under each of their names.
+   * Parameters and persistent buffers by PyTorch's keys: `{ "model.0.running_mean": Tensor, … }`. A key is the path of a
+   * field in Python's spelling; names in a {@link ModuleDict} or a {@link Sequential} stay as they are. The tensors are
+   * detached but share memory with the module; clone them to keep a copy. Shared parameters appear under each of their names.
    */
   stateDict(): StateDict {
     return collectStateDict(this.#state());
   }
 
   /**
-   * Copies the tensors of `stateDict` into the module's own. Names and shapes must agree; with `strict: false` missing
-   * and unexpected names are only returned. Every disagreement is listed in one StateDictError, and then nothing has
+   * Copies the tensors of `stateDict` into the module's own. Keys, in either spelling, and shapes must agree; with
+   * `strict: false` missing and unexpected keys are only returned. Every disagreement is listed in one StateDictError, and then nothing has
    * been changed.
    */
   loadStateDict(stateDict: Readonly<StateDict>, { strict = true }: { strict?: boolean } = {}): LoadResult {
@@ -274,10 +283,14 @@ export abstract class Module {
   }
 
   *#state(): Iterable<[string, Tensor]> {
-    yield* this.#tensors<Tensor>(function* (module) {
-      yield* module.#own(Parameter);
-      yield* module.#ownBuffers(true);
-    }, true);
+    yield* this.#tensors<Tensor>(
+      function* (module) {
+        yield* module.#own(Parameter);
+        yield* module.#ownBuffers(true);
+      },
+      true,
+      true,
+    );
   }
 
   /**

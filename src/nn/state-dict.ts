@@ -1,10 +1,12 @@
 /**
- * State dicts: a module's tensors by path, out and in. Files are the business of io/; this is the exchange in memory.
+ * State dicts: a module's tensors by key, out and in. Files are the business of io/; this is the exchange in memory. Keys are
+ * PyTorch's, because a state dict is what goes to and fro between the two: fields are spelt in Python's manner
+ * (`runningMean` is `running_mean`). This is the one place that turns names.
  */
 import { StateDictError } from "../errors.js";
 import { noGrad, type Tensor } from "../tensor/index.js";
 
-/** Tensors by path, such as `model.0.weight`, in the module's order. */
+/** Tensors by key, such as `model.0.running_mean`, in the module's order. */
 export type StateDict = Record<string, Tensor>;
 
 /** What `loadStateDict` did not find or did not use. Both are empty when strict. */
@@ -12,6 +14,14 @@ export interface LoadResult {
   missingKeys: string[];
   unexpectedKeys: string[];
 }
+
+/** @internal A name as Python spells it: `layerNorm2` becomes `layer_norm2`; names that begin with a capital keep it. */
+export const snakeCase = (name: string): string =>
+  name.replace(/([a-z0-9])([A-Z]+)/g, (_, before: string, capitals: string) => `${before}_${capitals.toLowerCase()}`);
+
+/** @internal A name as TypeScript spells it: `exp_avg_sq` becomes `expAvgSq`. */
+export const camelCase = (name: string): string =>
+  name.replace(/(?<=[a-z0-9])_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 
 /** @internal */
 export function collectStateDict(state: Iterable<[string, Tensor]>): StateDict {
@@ -28,14 +38,15 @@ export function loadStateDict(
   strict: boolean,
 ): LoadResult {
   const own = new Map(state);
-  const missingKeys = [...own.keys()].filter((name) => !Object.hasOwn(given, name));
-  const unexpectedKeys = Object.keys(given).filter((name) => !own.has(name));
+  const { found, unexpectedKeys } = match([...own.keys()], Object.keys(given));
+  const missingKeys = [...own.keys()].filter((name) => !found.has(name));
   const problems: string[] = [];
   if (strict && missingKeys.length > 0) problems.push(`missing keys: ${missingKeys.join(", ")}`);
   if (strict && unexpectedKeys.length > 0) problems.push(`unexpected keys: ${unexpectedKeys.join(", ")}`);
   const copies: [to: Tensor, from: Tensor][] = [];
   for (const [name, tensor] of own) {
-    const source = Object.hasOwn(given, name) ? given[name] : undefined;
+    const key = found.get(name);
+    const source = key === undefined ? undefined : given[key];
     if (!source) continue;
     copies.push([tensor, source]);
     if (!sameShape(tensor.shape, source.shape)) {
@@ -51,6 +62,22 @@ export function loadStateDict(
     for (const [to, from] of copies) to.copy_(from);
   });
   return { missingKeys, unexpectedKeys };
+}
+
+/** Which given key is whose: the same one, or one that differs in spelling alone, as a field named `myLayer` in Python. */
+function match(own: readonly string[], given: readonly string[]) {
+  const found = new Map<string, string>();
+  const exact = new Set(own);
+  for (const key of given) if (exact.has(key)) found.set(key, key);
+  const spelt = new Map(own.filter((name) => !found.has(name)).map((name) => [snakeCase(name), name]));
+  const unexpectedKeys: string[] = [];
+  for (const key of given) {
+    if (exact.has(key)) continue;
+    const name = spelt.get(snakeCase(key));
+    if (name === undefined || found.has(name)) unexpectedKeys.push(key);
+    else found.set(name, key);
+  }
+  return { found, unexpectedKeys };
 }
 
 function sameShape(a: readonly number[], b: readonly number[]): boolean {

@@ -16,6 +16,7 @@ import {
   viewStrides,
   wrapDim,
 } from "./shape.js";
+import { traced } from "./trace.js";
 
 /** The same memory at other sizes; `back` brings a gradient to the shape of `x`. */
 export function view(
@@ -310,7 +311,7 @@ export function cat(tensors: readonly Tensor[], dim = 0): Tensor {
       ),
     );
   }
-  return out;
+  return traced("cat", [tensors, dim], out);
 }
 
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
@@ -322,8 +323,9 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
     }
   }
   const d = wrapDim("stack", dim, first.shape.length + 1);
-  return cat(
+  const joined = cat(
     tensors.map((t) => unsqueeze(t, d)),
     d,
   );
+  return traced("stack", [tensors, dim], joined);
 }

@@ -3,7 +3,8 @@ import type { Gradient } from "../autograd/tape.js";
 import { ValueError } from "../errors.js";
 import { adamStep } from "../ops/index.js";
 import { type Tensor, zerosLike } from "../tensor/index.js";
-import { notNegative, Optimizer, type ParamState, type Params, withDefaults } from "./optimizer.js";
+import { notNegative, Optimizer, type Params, withDefaults } from "./optimizer.js";
+import type { ParamState } from "./state-dict.js";
 
 export interface AdamOptions {
   /** The learning rate: 0.001 unless given. */

@@ -10,10 +10,10 @@ export interface Schedulable {
   readonly paramGroups: { lr: number; initialLr?: number }[];
 }
 
-/** What a schedule remembers. */
+/** What a schedule remembers, by PyTorch's names. */
 export interface SchedulerState {
-  lastEpoch: number;
-  baseLrs: number[];
+  last_epoch: number;
+  base_lrs: number[];
 }
 
 /**
@@ -56,18 +56,18 @@ export abstract class LRScheduler {
   }
 
   stateDict(): SchedulerState {
-    return { lastEpoch: this.lastEpoch, baseLrs: [...this.baseLrs] };
+    return { last_epoch: this.lastEpoch, base_lrs: [...this.baseLrs] };
   }
 
   /** Goes on from a saved state; the rates themselves are in the optimiser's state dict. */
   loadStateDict(state: Readonly<SchedulerState>): void {
-    if (state.baseLrs.length !== this.baseLrs.length) {
+    if (state.base_lrs.length !== this.baseLrs.length) {
       throw new StateDictError(
-        `${this.constructor.name}: the state has ${state.baseLrs.length} groups, the optimiser ${this.baseLrs.length}`,
+        `${this.constructor.name}: the state has ${state.base_lrs.length} groups, the optimiser ${this.baseLrs.length}`,
       );
     }
-    this.lastEpoch = state.lastEpoch;
-    this.baseLrs.splice(0, this.baseLrs.length, ...state.baseLrs);
+    this.lastEpoch = state.last_epoch;
+    this.baseLrs.splice(0, this.baseLrs.length, ...state.base_lrs);
   }
 }
 

@@ -6,6 +6,17 @@ import { withRegion } from "../autograd/region.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { capturing, structureChanged } from "../ops/capture.js";
 import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
+import {
+  type GivenStateDict,
+  loadedOptions,
+  loadedState,
+  type OptimizerStateDict,
+  type ParamState,
+  type SavedGroup,
+  savedGroup,
+  savedState,
+  statesOf,
+} from "./state-dict.js";
 
 /** Parameters that share options. Options may be changed at any time; the next step uses them. */
 export type ParamGroup<Options> = Options & { params: Tensor[] /** Set by a schedule. */; initialLr?: number };
@@ -15,21 +26,6 @@ export type ParamGroupInput<Options> = Partial<Options> & { params: Iterable<Ten
 
 /** What an optimiser takes: parameters, or groups of them. */
 export type Params<Options> = Iterable<Tensor> | Iterable<ParamGroupInput<Options>>;
-
-/** What an optimiser remembers of one parameter, by PyTorch's names in camelCase: `momentumBuffer`, `expAvg`, `step`. */
-export type ParamState = Record<string, Tensor | number>;
-
-/**
- * An optimiser's state: PyTorch's layout, with camelCase names. Parameters are numbered through all groups; `state` is
- * keyed by these numbers.
- */
-export interface OptimizerStateDict<Options> {
-  state: Record<number, ParamState>;
-  paramGroups: SavedGroup<Options>[];
-}
-
-/** A group's options, and the numbers of its parameters. */
-export type SavedGroup<Options> = Options & { params: number[]; initialLr?: number };
 
 /**
  * The base of every optimiser. An optimiser of your own gives its defaults, checks them in `check`, and updates one
@@ -169,51 +165,59 @@ export abstract class Optimizer<Options extends object> {
     }
   }
 
-  /** Options and state. Tensors are the optimiser's own: clone them to keep a copy. */
-  stateDict(): OptimizerStateDict<Options> {
+  /** Options and state, as PyTorch lays them out and spells them. Tensors are the optimiser's own: clone them to keep a copy. */
+  stateDict(): OptimizerStateDict {
     const all = this.paramGroups.flatMap((group) => group.params);
     const number = new Map(all.map((param, i) => [param, i]));
-    const state: Record<number, ParamState> = {};
-    for (const [param, kept] of this.state) {
-      const i = number.get(param);
-      if (i !== undefined && Object.keys(kept).length > 0) state[i] = { ...kept };
+    const state = new Map<number, ParamState>();
+    for (const [i, param] of all.entries()) {
+      const kept = this.state.get(param);
+      if (kept !== undefined && Object.keys(kept).length > 0) state.set(i, savedState(kept));
     }
-    const paramGroups = this.paramGroups.map((group) => ({
-      ...group,
-      params: group.params.map((param) => number.get(param) as number),
-    }));
-    return { state, paramGroups };
+    const param_groups = this.paramGroups.map(({ params, ...options }) =>
+      savedGroup(
+        options,
+        params.map((param) => number.get(param) as number),
+      ),
+    );
+    return { state, param_groups };
   }
 
   /**
-   * Takes over options and state, copying tensors to the dtype and device of their parameters. The groups must be as
-   * many and as large as the optimiser's; otherwise StateDictError, and nothing is changed.
+   * Takes over options and state, this class's or PyTorch's, copying tensors to the dtype and device of their parameters. The
+   * groups must be as many and as large as the optimiser's; otherwise StateDictError, and nothing is changed.
    */
-  loadStateDict(stateDict: Readonly<OptimizerStateDict<Options>>): void {
+  loadStateDict(stateDict: GivenStateDict): void {
+    const where = `${this.name()}.loadStateDict`;
+    if (!Array.isArray(stateDict.param_groups) || typeof stateDict.state !== "object") {
+      throw new StateDictError(`${where}: not an optimiser's state dict: it has no param_groups and state`);
+    }
     const sizes = this.paramGroups.map((group) => group.params.length);
-    const given = stateDict.paramGroups.map((group) => group.params.length);
+    const given = stateDict.param_groups.map((group) => group.params.length);
     if (sizes.length !== given.length || sizes.some((size, i) => size !== given[i])) {
       throw new StateDictError(
-        `${this.name()}.loadStateDict: the groups have ${given.join(", ")} parameters, the optimiser's ${sizes.join(", ")}`,
+        `${where}: the groups have ${given.join(", ")} parameters, the optimiser's ${sizes.join(", ")}`,
       );
     }
     const owners = new Map<number, Tensor>();
-    const pairs = this.paramGroups.map((own, g) => [own, stateDict.paramGroups[g] as SavedGroup<Options>] as const);
-    for (const [own, saved] of pairs) {
+    const options = this.paramGroups.map((own, g) => {
+      const saved = stateDict.param_groups[g] as SavedGroup;
       for (const [i, param] of own.params.entries()) owners.set(saved.params[i] as number, param);
-      this.check(saved as unknown as Options);
+      const known = new Set([...Object.keys(this.defaults), ...Object.keys(own), "initialLr"]);
+      const loaded = loadedOptions(saved, known);
+      this.check({ ...own, ...loaded });
+      return loaded;
+    });
+    const states: [Tensor, ParamState][] = [];
+    for (const [number, kept] of statesOf(stateDict)) {
+      const owner = owners.get(number);
+      if (!owner) throw new StateDictError(`${where}: state for parameter ${number}, which no group has`);
+      states.push([owner, loadedState(where, number, kept, owner)]);
     }
-    const loaded: [Tensor, ParamState][] = [];
-    for (const [number, kept] of Object.entries(stateDict.state)) {
-      const owner = owners.get(Number(number));
-      if (!owner)
-        throw new StateDictError(`${this.name()}.loadStateDict: state for parameter ${number}, which no group has`);
-      loaded.push([owner, noGrad(() => copyState(`${this.name()}.loadStateDict`, number, kept, owner))]);
-    }
-    for (const [own, { params: _, ...options }] of pairs) Object.assign(own, structuredClone(options));
+    for (const [g, own] of this.paramGroups.entries()) Object.assign(own, options[g]);
     structureChanged();
     this.state.clear();
-    for (const [owner, state] of loaded) this.state.set(owner, state);
+    for (const [owner, state] of states) this.state.set(owner, state);
   }
 
   /** The class's name, as printed. */
@@ -235,24 +239,6 @@ export abstract class Optimizer<Options extends object> {
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return this.toString();
   }
-}
-
-function copyState(where: string, number: string, kept: ParamState, owner: Tensor): ParamState {
-  const copy: ParamState = {};
-  for (const [name, value] of Object.entries(kept)) {
-    if (!(value instanceof Tensor)) {
-      copy[name] = value;
-      continue;
-    }
-    if (value.numel() !== 1 && value.shape.join() !== owner.shape.join()) {
-      throw new StateDictError(
-        `${where}: ${name} of parameter ${number} has shape (${value.shape.join(", ")}), ` +
-          `the parameter (${owner.shape.join(", ")})`,
-      );
-    }
-    copy[name] = value.detach().to({ dtype: owner.dtype, device: owner.device }).clone();
-  }
-  return copy;
 }
 
 /** @internal `defaults` with those of `options` that are given: undefined is as good as absent. */

@@ -5,6 +5,7 @@ import * as e from "../ops/arithmetic.js";
 import { expand } from "../ops/broadcast.js";
 import { scalarLike } from "../ops/creation.js";
 import { broadcast } from "../ops/shape.js";
+import { traced } from "../ops/trace.js";
 import { Tensor } from "./tensor.js";
 
 type Operand = Tensor | number;
@@ -13,9 +14,9 @@ type Operand = Tensor | number;
 export function where(condition: Tensor, a: Operand, b: Operand): Tensor {
   if (typeof a === "number" && typeof b === "number") {
     const like = condition.detach().to(Number.isInteger(a) && Number.isInteger(b) ? "int32" : "float32");
-    return e.whereSelect.call(scalarLike(a, like), scalarLike(b, like), condition);
+    return traced("where", [a, condition, b], e.whereSelect.call(scalarLike(a, like), scalarLike(b, like), condition));
   }
-  return e.whereSelect.call(a, b, condition);
+  return traced("where", [a, condition, b], e.whereSelect.call(a, b, condition));
 }
 
 export const matmul = (a: Tensor, b: Tensor): Tensor => a.matmul(b);

@@ -176,7 +176,7 @@ describe("hostile files", () => {
     ["a hole before", file({ a: f32([1], 4, 8) }, [0, 0, 0, 0, 0, 0, 0, 0]), /begins at 4; the one before ends at 0/],
     ["a hole between", file({ a: f32([1], 0, 4), b: f32([1], 8, 12) }, new Uint8Array(12)), /"b" begins at 8/],
     ["bytes left over", file({ a: f32([1], 0, 4) }, [0, 0, 0, 0, 9]), /cover 4 bytes of data; the file holds 5/],
-    ["a truth value of 2", file({ a: f32([1], 0, 1, "BOOL") }, [2]), /a BOOL byte is neither 0 nor 1/],
+    ["a truth value of 2", file({ a: f32([1], 0, 1, "BOOL") }, [2]), /tensor "a": a truth value is neither 0 nor 1/],
   ];
 
   it.each(cases)("refuses %s, in memory and on disk", (_, bytes, message) => {

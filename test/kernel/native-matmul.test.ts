@@ -82,7 +82,8 @@ describe.runIf(engine !== null).each(settings)(
       it(`${type}: several blocks, batches and epilogues`, () => {
         for (const x of layouts)
           for (const y of layouts) {
-            for (const k of [255, 256, 257, 319, 320, 321, 700]) check(bias(type, true), [1, 20, 40, k], x, y);
+            for (const k of [255, 256, 257, 303, 304, 305, 319, 320, 321, 609, 700])
+              check(bias(type, true), [1, 20, 40, k], x, y);
             check(bias(type, false), [1, 150, 35, 330], x, y);
             check(bias(type, true), [1, 10, 300, 330], x, y);
             check(bias(type, true), [1, 300, 10, 330], x, y);

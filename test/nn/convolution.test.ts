@@ -60,9 +60,9 @@ describe.each(engines)("%s", (engine) => {
     expect(Object.keys(layer.stateDict())).toEqual([
       "weight",
       "bias",
-      "runningMean",
-      "runningVar",
-      "numBatchesTracked",
+      "running_mean",
+      "running_var",
+      "num_batches_tracked",
     ]);
     layer.forward(
       torch.tensor([

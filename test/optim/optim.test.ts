@@ -45,7 +45,7 @@ describe.each(engines)("%s", (engine) => {
           expect(differs, `parameter ${j} after ${i + 1} steps: ${differs}`).toBe(null);
         }
       }
-      const kept = optimiser.stateDict().state[0] ?? {};
+      const kept = optimiser.state.get(params[0]!) ?? {};
       expect(Object.keys(kept).sort()).toEqual(Object.keys(state).sort());
       for (const [name, expected] of Object.entries(state)) {
         if (typeof expected === "number") expect(kept[name]).toBe(expected);
@@ -129,7 +129,7 @@ describe("Optimizer", () => {
       for (const [i, p] of b.entries()) torch.noGrad(() => p.copy_(a[i]!.detach()));
       two.paramGroups[0]!.lr = 7;
       const saved = one.stateDict();
-      expect(saved.paramGroups[0]!.params).toEqual([0, 1]);
+      expect(saved.param_groups[0]!.params).toEqual([0, 1]);
       two.loadStateDict(saved);
       expect(two.paramGroups[0]!.lr).toBe(0.1);
       for (let i = 3; i < 6; i++) {
@@ -142,12 +142,28 @@ describe("Optimizer", () => {
     check((p) => new optim.AdamW(p, { lr: 0.1, amsgrad: true }));
   });
 
+  it("keeps state by PyTorch's names", () => {
+    const [p] = parameters("float32");
+    const adam = new optim.Adam([p!], { weightDecay: 0.5 });
+    step(adam, [p!], "float32", 0);
+    const { state, param_groups } = adam.stateDict();
+    expect(Object.keys(state.get(0)!)).toEqual(["step", "exp_avg", "exp_avg_sq"]);
+    expect((state.get(0)!.step as Tensor).item()).toBe(1);
+    expect(param_groups[0]).toMatchObject({ weight_decay: 0.5, decoupled_weight_decay: false, params: [0] });
+    // What PyTorch has beyond our options is let be; a rate may be a tensor.
+    const foreign = { ...param_groups[0]!, foreach: null, fused: null, lr: torch.tensor(0.25) };
+    adam.loadStateDict({ state, param_groups: [foreign] });
+    expect(adam.paramGroups[0]).toMatchObject({ lr: 0.25, weightDecay: 0.5 });
+    expect(adam.paramGroups[0]).not.toHaveProperty("foreach");
+    expect(() => adam.loadStateDict({} as never)).toThrow(/not an optimiser's state dict/);
+  });
+
   it("refuses state dicts of other models", () => {
     const optimiser = new optim.Adam([w()]);
     expect(() => optimiser.loadStateDict(new optim.Adam([w(), w()]).stateDict())).toThrow(StateDictError);
-    const state = { 0: { step: 1, expAvg: torch.ones([3]), expAvgSq: torch.ones([3]) } };
+    const state = { 0: { step: 1, exp_avg: torch.ones([3]), exp_avg_sq: torch.ones([3]) } };
     expect(() => optimiser.loadStateDict({ ...optimiser.stateDict(), state })).toThrow(
-      /expAvg of parameter 0 has shape \(3\)/,
+      /exp_avg of parameter 0 has shape \(3\)/,
     );
     expect(optimiser.state.size).toBe(0);
   });

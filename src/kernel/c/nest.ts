@@ -8,7 +8,7 @@
  */
 import type { Expr, LoopKernel, StorageType } from "../ir.js";
 import { isSerial, layoutOf, type Stages, stagesOf } from "../stages.js";
-import { cStorage, cType, emitExpr, type Names } from "./expression.js";
+import { cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
 
 /** Ends of a loop, as C. */
 export interface Range {
@@ -199,7 +199,8 @@ export class LoopNest {
     for (const s of this.kernel.stores) {
       if (s.per !== per) continue;
       const value = this.value(s.value, lines);
-      const target = s.at === null ? this.address(s.operand) : `p${s.operand}[${this.value(s.at, lines)}]`;
+      const target =
+        s.at === null ? this.address(s.operand) : `p${s.operand}[${emitPlace(s.at, this.done, lines, this.names)}]`;
       lines.push(`${target} ${s.accumulate ? "+=" : "="} (${this.storage(s.operand)})${value};`);
     }
   }

@@ -1,0 +1,191 @@
+/**
+ * `cresset gan`: the book's generator of handwritten digits, against its discriminator. The loop is the trainer's; the step is
+ * the book's: the discriminator learns from real images and from made ones, and the generator through it.
+ *
+ * Source: Tariq Rashid, Make Your First GAN With PyTorch (2020)
+ */
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import pc from "picocolors";
+import { DataLoader } from "../data/index.js";
+import { FormatError } from "../errors.js";
+import {
+  cpuEngineName,
+  type DeviceLike,
+  Generator,
+  manualSeed,
+  nn,
+  noGrad,
+  ones,
+  optim,
+  randn,
+  setDefaultDevice,
+  type Tensor,
+  zeros,
+} from "../index.js";
+import { type Callback, Checkpoint, CSVLogger, ShowProgress, Trainer } from "../training/index.js";
+import { saveImage } from "../vision/index.js";
+import { inputsOf } from "./classifier.js";
+import { count, print, printJson, result, say } from "./output.js";
+import { newRunFolder, saveSummary } from "./run-folder.js";
+import { type DatasetName, findImages } from "./source.js";
+
+export interface GanOptions {
+  epochs: number;
+  batch: number;
+  lr: number;
+  seed: number;
+  data?: string;
+  dataset: DatasetName;
+  out?: string;
+  /** The folder of a run to go on with; its settings stand. */
+  resume?: string;
+  json?: boolean;
+  device: DeviceLike;
+}
+
+const noiseSize = 100;
+/** Images in the grid that each epoch leaves. */
+const gridSide = 6;
+
+class Adversaries extends nn.Module {
+  discriminator = new nn.Sequential(
+    new nn.Linear(784, 200),
+    new nn.LeakyReLU(0.02),
+    new nn.LayerNorm(200),
+    new nn.Linear(200, 1),
+    new nn.Sigmoid(),
+  );
+  generator = new nn.Sequential(
+    new nn.Linear(noiseSize, 200),
+    new nn.LeakyReLU(0.02),
+    new nn.LayerNorm(200),
+    new nn.Linear(200, 784),
+    new nn.Sigmoid(),
+  );
+
+  override forward(noise: Tensor): Tensor {
+    return this.generator.forward(noise);
+  }
+}
+
+/** Trains, and writes a grid of made images each epoch. The exit code: 0, or 130 after Ctrl-C. */
+export async function gan(given: GanOptions): Promise<number> {
+  printJson(given.json);
+  const options = given.resume === undefined ? given : resumed(given, given.resume);
+  setDefaultDevice(options.device);
+  manualSeed(options.seed);
+  const source = await findImages(options.dataset, options.data, (line) => say("data", line));
+  const images = source.open(true);
+  const folder = options.resume ?? options.out ?? newRunFolder("gan");
+  say("data", `${source.name}, ${count(images.length)} images (${source.origin})`);
+  say("generator", `${noiseSize} → 200 LeakyReLU(0.02), LayerNorm → 784 Sigmoid`);
+  say("against", "784 → 200 LeakyReLU(0.02), LayerNorm → 1 Sigmoid, binary cross-entropy");
+  const engine = options.device === "cpu" ? ` (${cpuEngineName()})` : "";
+  say(
+    "training",
+    `${options.epochs} × ${count(images.length)} images, ${options.batch} a step, Adam, lr ${options.lr}, seed ${options.seed}, on ${options.device}${engine}`,
+  );
+
+  const { resume: _, out: __, json: ___, data, ...settings } = options;
+  const described = { ...settings, device: String(options.device), data, source: source.name, origin: source.origin };
+  saveSummary(folder, described);
+  const model = new Adversaries();
+  const noise = randn([gridSide ** 2, noiseSize], { generator: new Generator().manualSeed(options.seed) });
+  const draw = (name: string): Promise<void> =>
+    saveImage(noGrad(() => model.forward(noise)).reshape(-1, 1, 28, 28), join(folder, `${name}.png`), {
+      nrow: gridSide,
+    });
+  // Written now too: what images need is then known before the work, not after.
+  if (options.resume === undefined) await draw("epoch-0");
+
+  const checkpoint = new Checkpoint(folder);
+  const grids: Callback = {
+    onEpochEnd: ({ epoch }) => draw(`epoch-${epoch}`),
+    onInterrupt: () => draw("interrupted"),
+  };
+  const shown = new ShowProgress({ unit: "steps", print: (line) => process.stderr.write(`${line}\n`) });
+  const trainer = new Trainer<[Tensor, Tensor]>({
+    model,
+    ...adversarial(model, options.lr),
+    manual: true,
+    compile: true,
+    callbacks: [shown, grids, new CSVLogger(join(folder, "history.csv")), checkpoint],
+  });
+  const loader = new DataLoader(images, { batchSize: options.batch, shuffle: true });
+  const resume = existsSync(checkpoint.path) && options.resume !== undefined ? checkpoint.path : undefined;
+  const start = performance.now();
+  const history = await trainer.fit(loader, { epochs: options.epochs, resume });
+  const seconds = (performance.now() - start) / 1000;
+  const { interrupted, steps } = trainer;
+  const summary = { ...described, steps, interrupted, seconds: Number(seconds.toFixed(3)), history };
+  saveSummary(folder, summary);
+  result({ folder, ...summary });
+  if (interrupted) {
+    say("stopped", `after ${count(steps)} steps; cresset gan --resume ${folder} goes on`);
+    return 130;
+  }
+  const last = history.at(-1);
+  if (last !== undefined) {
+    const [d, g] = [last["discriminator"], last["generator"]] as [number, number];
+    say("trained", `${seconds.toFixed(1)} s; losses ${d.toFixed(4)} (discriminator), ${g.toFixed(4)} (generator)`);
+  }
+  say("saved", `${folder}: epoch-${options.epochs}.png, history.csv, last.pt, summary.json`);
+  print(pc.dim(`cresset gan --resume ${folder} --epochs ${options.epochs + 1} trains one more epoch`));
+  return 0;
+}
+
+/** Both optimisers as one, and the step. */
+function adversarial({ discriminator, generator }: Adversaries, lr: number) {
+  const judge = new optim.Adam(discriminator.parameters(), { lr });
+  const forger = new optim.Adam(generator.parameters(), { lr });
+  const { binaryCrossEntropy } = nn.functional;
+  const learn = (optimiser: optim.Adam, answers: Tensor, truth: Tensor): Tensor => {
+    const loss = binaryCrossEntropy(answers, truth);
+    optimiser.zeroGrad();
+    loss.backward();
+    optimiser.step();
+    return loss.detach();
+  };
+  return {
+    step([pixels]: [Tensor, Tensor]) {
+      const size = pixels.shape[0] as number;
+      const [real, made] = [ones([size, 1]), zeros([size, 1])];
+      const forge = () => generator.forward(randn([size, noiseSize]));
+      const onReal = learn(judge, discriminator.forward(inputsOf(pixels)), real);
+      const onMade = learn(judge, discriminator.forward(forge().detach()), made);
+      // The generator wants its images to be taken for real ones.
+      const forged = learn(forger, discriminator.forward(forge()), real);
+      const judged = onReal.add(onMade).div(2);
+      return { loss: judged.add(forged), discriminator: judged, generator: forged };
+    },
+    optimiser: {
+      get paramGroups() {
+        return [...judge.paramGroups, ...forger.paramGroups];
+      },
+      zeroGrad: () => [judge, forger].forEach((each) => each.zeroGrad()),
+      step: () => [judge, forger].forEach((each) => each.step()),
+      stateDict: () => ({ discriminator: judge.stateDict(), generator: forger.stateDict() }),
+      loadStateDict(state: { discriminator: never; generator: never }) {
+        judge.loadStateDict(state.discriminator);
+        forger.loadStateDict(state.generator);
+      },
+    },
+  };
+}
+
+/** The settings of the run in `folder`, with the epochs asked for now. */
+function resumed(options: GanOptions, folder: string): GanOptions {
+  const path = join(folder, "summary.json");
+  let saved: Partial<GanOptions>;
+  try {
+    saved = JSON.parse(readFileSync(path, "utf8")) as Partial<GanOptions>;
+  } catch (error) {
+    throw new FormatError(`${path}: no summary of a run: ${(error as Error).message}`, { cause: error });
+  }
+  const { batch, lr, seed, dataset, data } = saved;
+  if (![batch, lr, seed].every((value) => typeof value === "number" && value >= 0) || typeof dataset !== "string") {
+    throw new FormatError(`${path}: this is no run of cresset gan`);
+  }
+  return { ...options, ...({ batch, lr, seed, dataset, data } as GanOptions), resume: folder };
+}
