@@ -1,8 +1,9 @@
 /** The packed package in a Vite production build: nothing of Node's in it, and nothing shaken off that is needed. */
-import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { bundle, bundlePage } from "./bundle.js";
+import { atOnce, bundle, bundlePage } from "./bundle.js";
 import { type Installed, install, remove, run } from "./installed.js";
 
 let project: Installed;
@@ -18,6 +19,37 @@ describe("a Vite production build", () => {
     expect(code).not.toMatch(/["']node:|__vite-browser-external|createRequire|child_process|koffi/);
     console.log(`a page with cresset, its data and vision: ${(gzipBytes / 1000).toFixed(1)} kB of JavaScript, gzipped`);
     expect(gzipBytes).toBeLessThan(100_000);
+  }, 120_000);
+
+  it("of a page that saves and loads keeps the readers and writers of files out of its first script", async () => {
+    const root = join(project.folder, "checkpoint");
+    mkdirSync(root);
+    writeFileSync(join(root, "index.html"), `<script type="module" src="./main.js"></script>`);
+    const program = `import * as torch from "cresset";
+      const pieces = [];
+      await torch.save({ x: torch.tensor([1, 2]), n: 3 }, new WritableStream({ write: (piece) => void pieces.push(piece) }));
+      const { x, n } = await torch.load(await new Blob(pieces).arrayBuffer());
+      const model = new torch.nn.Linear(2, 1), optimiser = new torch.optim.Adam(model.parameters());
+      torch.compile(() => { model.forward(x).sum().backward(); optimiser.step(); })();
+      torch.profiler.profile(() => x.add(1));
+      console.log(x.tolist(), n, Object.keys(torch).length > 50);`;
+    writeFileSync(join(root, "main.js"), program);
+    const { folder, code, warnings } = await bundle(root);
+    expect(warnings).toEqual([]);
+    expect(code).not.toMatch(/["']node:|__vite-browser-external|createRequire|child_process|koffi/);
+    const html = readFileSync(join(folder, "index.html"), "utf8");
+    const first = join(folder, /src="\.\/(assets\/[^"]+\.js)"/.exec(html)?.[1] as string);
+    const before = [...atOnce(first)].map((file) => readFileSync(file, "utf8")).join("\n");
+    const bytes = gzipSync(before).length;
+    console.log(
+      `all of cresset in a page: ${(bytes / 1000).toFixed(1)} kB of JavaScript before the first file, gzipped`,
+    );
+    expect(bytes).toBeLessThan(120_000);
+    expect(bytes).toBeGreaterThan(50_000);
+    expect(before).not.toContain("_rebuild_tensor_v2");
+    expect(code).toContain("_rebuild_tensor_v2");
+    const { out, err } = run(process.execPath, [first], root);
+    expect(out, err.slice(-500)).toBe("[ 1, 2 ] 3 true\n");
   }, 120_000);
 
   // Modules of ops/ hand functions to each other when they are loaded; `sideEffects` in package.json keeps them.

@@ -1,6 +1,6 @@
 /** The test page, bundled by Vite as a user would bundle it: the installed package, a production build. */
 import { copyFileSync, cpSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build, createLogger } from "vite";
 import { beside, filesIn, repository } from "./installed.js";
@@ -19,14 +19,14 @@ export async function bundle(root: string): Promise<Bundle> {
   const customLogger = createLogger("warn", { allowClearScreen: false });
   customLogger.warn = (message) => void warnings.push(message);
   customLogger.warnOnce = customLogger.warn;
-  // Without the polyfill of module preloading the result of a page without a document runs in Node, too.
+  // Without module preloading the result of a page without a document runs in Node, too.
   await build({
     root,
     base: "./",
     configFile: false,
     logLevel: "warn",
     customLogger,
-    build: { modulePreload: { polyfill: false } },
+    build: { modulePreload: false },
   });
   const folder = join(root, "dist");
   const code = filesIn(folder)
@@ -42,4 +42,13 @@ export function bundlePage(project: string): Promise<Bundle> {
   cpSync(beside("page"), root, { recursive: true });
   copyFileSync(join(repository, "examples/01-autograd.ts"), join(root, "01-autograd.ts"));
   return bundle(root);
+}
+
+/** A script and those that it imports at once: what a page loads before its program runs. */
+export function atOnce(file: string, found = new Set<string>()): Set<string> {
+  if (found.has(file)) return found;
+  found.add(file);
+  const imports = readFileSync(file, "utf8").matchAll(/(?:from|import)\s*["'](\.[^"']+\.js)["']/g);
+  for (const [, path] of imports) atOnce(join(dirname(file), path as string), found);
+  return found;
 }
