@@ -91,19 +91,19 @@ function put(x: Tensor, v: Tensor, p: Tensor, q: Tensor, accumulate: boolean): v
   );
 }
 
-/** Indices checked to lie in −n … n−1, and made 0 … n−1. */
-function checkedIndices(op: string, index: Tensor, n: number): Tensor {
+/** Indices checked to lie in least … n−1, and made 0 … n−1. */
+export function checkedIndices(op: string, index: Tensor, n: number, least = -n): Tensor {
   if (!isInteger(index.dtype)) throw new DTypeError(`${op}: indices must be integers, not ${index.dtype}`);
   const i = cast(index.detach(), "int32");
   if (i.numel() === 0) return i;
   const check = ([low, high]: readonly number[]): void => {
-    if ((low as number) >= -n && (high as number) < n) return;
-    const wrong = (low as number) < -n ? low : high;
+    if ((low as number) >= least && (high as number) < n) return;
+    const wrong = (low as number) < least ? low : high;
     throw new IndexError(`${op}: index ${wrong} is out of range for a dimension of size ${n}`);
   };
   const capture = capturing();
   const extremes = [i.amin(), i.amax()] as const;
-  let negative = true;
+  let negative = least < 0;
   if (capture !== null) capture.inspect(extremes, check);
   else {
     const numbers = extremes.map((t) => t.item());

@@ -242,7 +242,7 @@ function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
     return reshape(matmul(g, weight), shape);
   }
   const out = emptyTensor(shape, g.dtype, g.device);
-  dot.callColumns([g, weight], out, ["row", "full"], inputs, outputs, g.dtype);
+  dot.callColumns([g, weight], [out], ["row", "full"], inputs, outputs, g.dtype);
   return out;
 }
 

@@ -7,7 +7,7 @@ import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
 import { bytesOf, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
-import { Compiler, detectProcessor } from "./compiler.js";
+import { Compiler, detectProcessor, type Processor } from "./compiler.js";
 import { launchConvolution } from "./convolution.js";
 import { loadKoffi, type NativeLibrary } from "./koffi.js";
 import type { Launcher } from "./launcher.js";
@@ -92,6 +92,7 @@ export class NativeEngine implements Engine {
   private constructor(
     private readonly compiler: Compiler,
     private readonly onCompile: CompileListener | null,
+    vector: Processor["vector"],
   ) {
     const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
@@ -110,10 +111,10 @@ export class NativeEngine implements Engine {
     this.job = new Float64Array(block, 0, jobNumbers);
     this.args = new Float64Array(block, jobNumbers * 8);
     (library.func("void cresset_listen(double address)") as (address: number) => void)(addressOf(block));
-    this.tiling = tilingFor(compiler.processor.vector);
+    this.tiling = tilingFor(vector);
     this.launcher = {
       args: this.args,
-      vector: compiler.processor.vector,
+      vector,
       threadsFor: (work) => (work < productWork ? 1 : this.threads),
       scratch: (bytes) => {
         if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes);
@@ -125,10 +126,13 @@ export class NativeEngine implements Engine {
     this.streamBytes = compiler.processor.cache / 4;
   }
 
-  /** Null where there is no compiler; a CompileError where there is one that does not work. */
-  static create(onCompile: CompileListener | null = null): NativeEngine | null {
+  /**
+   * Null where there is no compiler; a CompileError where there is one that does not work. `vector`: bytes of the vectors that
+   * products and convolutions are written in, other than the processor's own: how the schedules of others are tested.
+   */
+  static create(onCompile: CompileListener | null = null, vector?: Processor["vector"]): NativeEngine | null {
     const compiler = Compiler.find(detectProcessor());
-    return compiler === null ? null : new NativeEngine(compiler, onCompile);
+    return compiler === null ? null : new NativeEngine(compiler, onCompile, vector ?? compiler.processor.vector);
   }
 
   alloc(bytes: number): NativeBuffer {

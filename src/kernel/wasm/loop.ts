@@ -4,7 +4,7 @@
  *
  * A loop along the vector axis is written up to three times: several vectors an iteration, one vector, one element.
  */
-import { bytesOf, type LoopKernel, type ValueType } from "../ir.js";
+import { bytesOf, type Expr, type LoopKernel, type ValueType } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import { loadScalar, storeElements, storeScalar } from "./memory.js";
 import { emitFold, wasmTypeOf } from "./ops.js";
@@ -23,6 +23,15 @@ export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<Arra
 const [ARGS, BEGIN, END] = [0, 1, 2];
 
 type Pointers = ReadonlyMap<number, number>;
+
+/** A part of the vector axis: the locals that hold its ends. */
+interface Part {
+  readonly from: number;
+  readonly end: number;
+}
+
+/** Units and elements of a tile. */
+const [TILE_ROWS, TILE_COLUMNS] = [16, 8];
 
 const single: Variant = { copies: 1, lanes: 1 };
 
@@ -51,11 +60,12 @@ class LoopRenderer {
     const slots = [...new Set(passes.flatMap((p) => p.slots))];
     const pointers = new Map(slots.map((s) => [s, f.local("i32")]));
     const unit = values.uniform(launch, 1, pointers);
-    const row = (): void => (kernel.vector === "inner" ? this.innerRow(unit) : this.outerRow(unit));
+    const row = (part?: Part): void => (kernel.vector === "inner" ? this.innerRow(unit) : this.outerRow(unit, part));
     const axes = kernel.vector === "inner" ? kernel.outer : kernel.outer - 1;
     f.get(BEGIN).get(END).op("i32.lt_s");
     f.if(() => {
-      if (axes > 0) this.units(axes, pointers, row);
+      if (axes > 0 && plan.tiled) this.tiles(axes, pointers, row);
+      else if (axes > 0) this.units(axes, pointers, row);
       else {
         for (const [s, p] of pointers) f.get(this.at.base[s]).set(p);
         row();
@@ -100,7 +110,75 @@ class LoopRenderer {
   /** Runs `row` for the units from begin to end: odometer and row pointers. */
   private units(axes: number, pointers: Pointers, row: () => void): void {
     const { f } = this;
-    const { counters, size, base, stride } = this.at;
+    this.start(axes);
+    const unit = f.local("i32");
+    f.get(BEGIN).set(unit);
+    f.repeat(
+      () => f.get(unit).get(END).op("i32.lt_s"),
+      () => {
+        this.point(axes, pointers);
+        row();
+        this.carry(axes - 1);
+        f.get(unit).i32(1).op("i32.add").set(unit);
+      },
+    );
+  }
+
+  /**
+   * The same by tiles: a few units at a time, and of each a part of the vector axis, so that the cache lines of an operand which
+   * is strided along that axis are read once, by all the units whose numbers lie in them.
+   */
+  private tiles(axes: number, pointers: Pointers, row: (part: Part) => void): void {
+    const { f } = this;
+    const { counters, size } = this.at;
+    const near = axes - 1;
+    const [unit, high, first, stop, from, end] = Array.from({ length: 6 }, () => f.local("i32"));
+    const least = (limit: () => void): void => {
+      // the smaller of what is on the stack and `limit`
+      const [a, b] = [f.local("i32"), f.local("i32")];
+      f.set(a);
+      limit();
+      f.set(b).get(a).get(b).get(a).get(b).op("i32.lt_s").op("select");
+    };
+    this.start(axes);
+    f.get(BEGIN).set(unit);
+    f.repeat(
+      () => f.get(unit).get(END).op("i32.lt_s"),
+      () => {
+        f.get(counters[near]).set(first);
+        f.get(size[near]).get(first).op("i32.sub");
+        least(() => f.get(END).get(unit).op("i32.sub"));
+        least(() => f.i32(TILE_ROWS));
+        f.tee(high).get(first).op("i32.add").set(stop);
+        f.i32(0).set(from);
+        f.repeat(
+          () => f.get(from).get(size[this.plan.axis]).op("i32.lt_s"),
+          () => {
+            f.get(from).i32(TILE_COLUMNS).op("i32.add");
+            least(() => f.get(size[this.plan.axis]));
+            f.set(end).get(first).set(counters[near]);
+            f.repeat(
+              () => f.get(counters[near]).get(stop).op("i32.lt_s"),
+              () => {
+                this.point(axes, pointers);
+                row({ from, end });
+                f.get(counters[near]).i32(1).op("i32.add").set(counters[near]);
+              },
+            );
+            f.get(end).set(from);
+          },
+        );
+        f.get(stop).i32(1).op("i32.sub").set(counters[near]);
+        this.carry(near);
+        f.get(unit).get(high).op("i32.add").set(unit);
+      },
+    );
+  }
+
+  /** The index of unit `begin` on each axis. */
+  private start(axes: number): void {
+    const { f } = this;
+    const { counters, size } = this.at;
     const rest = f.local("i32");
     f.get(BEGIN).set(rest);
     for (let a = axes - 1; a >= 0; a--) {
@@ -109,30 +187,30 @@ class LoopRenderer {
       f.set(counters[a]);
       if (a > 0) f.get(rest).get(size[a]).op("i32.div_u").set(rest);
     }
-    const carry = (a: number): void => {
-      f.get(counters[a]).i32(1).op("i32.add").set(counters[a]);
-      if (a === 0) return;
-      f.get(counters[a]).get(size[a]).op("i32.eq");
-      f.if(() => {
-        f.i32(0).set(counters[a]);
-        carry(a - 1);
-      });
-    };
-    const unit = f.local("i32");
-    f.get(BEGIN).set(unit);
-    f.repeat(
-      () => f.get(unit).get(END).op("i32.lt_s"),
-      () => {
-        for (const [s, p] of pointers) {
-          f.get(base[s]);
-          for (let a = 0; a < axes; a++) f.get(counters[a]).get(stride[s][a]).op("i32.mul").op("i32.add");
-          f.set(p);
-        }
-        row();
-        carry(axes - 1);
-        f.get(unit).i32(1).op("i32.add").set(unit);
-      },
-    );
+  }
+
+  /** Moves the index of axis `a` by one, and those before it where it is at its end. */
+  private carry(a: number): void {
+    const { f } = this;
+    const { counters, size } = this.at;
+    f.get(counters[a]).i32(1).op("i32.add").set(counters[a]);
+    if (a === 0) return;
+    f.get(counters[a]).get(size[a]).op("i32.eq");
+    f.if(() => {
+      f.i32(0).set(counters[a]);
+      this.carry(a - 1);
+    });
+  }
+
+  /** Points every operand at the unit of the current indices. */
+  private point(axes: number, pointers: Pointers): void {
+    const { f } = this;
+    const { counters, base, stride } = this.at;
+    for (const [s, p] of pointers) {
+      f.get(base[s]);
+      for (let a = 0; a < axes; a++) f.get(counters[a]).get(stride[s][a]).op("i32.mul").op("i32.add");
+      f.set(p);
+    }
   }
 
   // ── vector "inner": one row at a time ──
@@ -146,7 +224,11 @@ class LoopRenderer {
       const sums = new Sums(f, pass.reduces, copies, lanes, true, kernel.inner > 0);
       if (kernel.inner > 0) this.innerNest(pass, unit, 0, sums);
       else this.body(pass, values.varying(unit, plan.depth, single, unit.pointers), sums.partial);
-      for (const r of pass.reduces) values.define(unit, r, sums.results(r)[0]);
+      for (const r of pass.reduces) {
+        values.define(unit, r, sums.results(r)[0]);
+        const row = plan.kept.get(r.args[0]);
+        if (row !== undefined) values.readBack.set(r.args[0], row);
+      }
     }
     this.body(plan.row, values.varying(unit, plan.depth, single, unit.pointers), new Map());
   }
@@ -181,7 +263,7 @@ class LoopRenderer {
 
   // ── vector "outer": a block of the last outer axis at a time ──
 
-  private outerRow(unit: Scope): void {
+  private outerRow(unit: Scope, part?: Part): void {
     const { f, kernel, plan, values } = this;
     values.hoist(
       plan.passes.flatMap((p) => p.roots),
@@ -194,8 +276,9 @@ class LoopRenderer {
     const i = this.at.counters[plan.axis];
     const pointers = values.copyPointers([...unit.pointers.keys()], unit);
     const end = f.local("i32");
-    if (kernel.outer === 1) {
-      f.get(BEGIN).set(i).get(END).set(end);
+    const range = part ?? (kernel.outer === 1 ? { from: BEGIN, end: END } : null);
+    if (range !== null) {
+      f.get(range.from).set(i).get(range.end).set(end);
       for (const [s, p] of pointers) {
         const { type, step } = kernel.operands[s];
         if (step === "uniform") continue;
@@ -324,6 +407,16 @@ class LoopRenderer {
     );
   }
 
+  /** Stores what a later pass needs again where that pass will find it. */
+  private keep(e: Expr, scope: Scope, copy: number): void {
+    const { f, plan, values } = this;
+    const row = plan.kept.get(e);
+    if (row === undefined || values.readBack.has(e)) return;
+    values.keep(e, scope, copy);
+    const value = (): void => values.push(e, scope, copy);
+    storeElements(f, values.cursor(row, scope), e.type, scope.lanes, copy * scope.lanes, value);
+  }
+
   /** What a pass does for one element (or block of them). */
   private body(pass: Pass, scope: Scope, into: Accumulators): void {
     const { f, kernel, values } = this;
@@ -331,6 +424,7 @@ class LoopRenderer {
     scope.maps.forEach((_, c) => {
       for (const r of pass.reduces) {
         const acc = (into.get(r) ?? [])[c];
+        this.keep(r.args[0], scope, c);
         f.get(acc);
         values.push(r.args[0], scope, c);
         emitFold(f, r.fold ?? "sum", r.type, lanes);
