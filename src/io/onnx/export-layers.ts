@@ -257,6 +257,13 @@ const dropout: Exporter = (graph, operation) => {
   return [graph.node("Identity", [x], x)];
 };
 
+const embedding: Exporter = (graph, operation) => {
+  const [index, weight] = operation.args as [Value, Value];
+  return [
+    graph.node("Gather", [graph.term(weight), graph.cast(graph.term(index), "int64")], output(operation), { axis: 0 }),
+  ];
+};
+
 export const layers: Readonly<Record<string, Exporter>> = {
   linear,
   conv1d: convolution(1),
@@ -278,6 +285,7 @@ export const layers: Readonly<Record<string, Exporter>> = {
   batchNorm,
   layerNorm,
   groupNorm,
+  embedding,
   leakyRelu: simple("LeakyRelu", ([slope]) => ({ alpha: { float: slope as number } })),
   elu: simple("Elu", ([alpha]) => ({ alpha: { float: alpha as number } })),
   silu,
