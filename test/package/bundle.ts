@@ -9,6 +9,10 @@ export interface Bundle {
   readonly folder: string;
   /** The JavaScript, all files together. */
   readonly code: string;
+  /** The page's script, and that with what it imports at once: what is loaded before the program runs. */
+  readonly first: string;
+  readonly codeAtOnce: string;
+  /** The size of `codeAtOnce`. */
   readonly gzipBytes: number;
   readonly warnings: readonly string[];
 }
@@ -33,7 +37,14 @@ export async function bundle(root: string): Promise<Bundle> {
     .filter((file) => file.endsWith(".js"))
     .map((file) => readFileSync(join(folder, file), "utf8"))
     .join("\n");
-  return { folder, code, gzipBytes: gzipSync(code).length, warnings };
+  const html = readFileSync(join(folder, "index.html"), "utf8");
+  const scripts = [...html.matchAll(/<script[^>]* src="\.\/([^"]+\.js)"/g)].map(([, path]) =>
+    join(folder, path as string),
+  );
+  const atOnce = new Set<string>();
+  for (const script of scripts) importedAtOnce(script, atOnce);
+  const codeAtOnce = [...atOnce].map((file) => readFileSync(file, "utf8")).join("\n");
+  return { folder, code, first: scripts[0] as string, codeAtOnce, gzipBytes: gzipSync(codeAtOnce).length, warnings };
 }
 
 /** The page of test/package/page with the seed's program 01 beside it, in a project where cresset is installed. */
@@ -44,11 +55,10 @@ export function bundlePage(project: string): Promise<Bundle> {
   return bundle(root);
 }
 
-/** A script and those that it imports at once: what a page loads before its program runs. */
-export function atOnce(file: string, found = new Set<string>()): Set<string> {
-  if (found.has(file)) return found;
+/** A script and those that it imports at once. */
+function importedAtOnce(file: string, found: Set<string>): void {
+  if (found.has(file)) return;
   found.add(file);
   const imports = readFileSync(file, "utf8").matchAll(/(?:from|import)\s*["'](\.[^"']+\.js)["']/g);
-  for (const [, path] of imports) atOnce(join(dirname(file), path as string), found);
-  return found;
+  for (const [, path] of imports) importedAtOnce(join(dirname(file), path as string), found);
 }
