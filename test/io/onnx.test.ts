@@ -252,6 +252,7 @@ describe("what cannot be exported", () => {
       (a) => a.clone().add_(1),
       /the operation add_ cannot be exported; use the form that gives a new/,
     ],
+    ["a comparison of all", (a) => (a.equal(a.abs()) ? a : a.neg()), /forward reads a value .* \(equal\)/],
     ["reading a value", (a) => a.mul(a.sum().item()), /forward reads a value that depends on its input \(item\)/],
     ["a branch by value", (a) => (a.tolist() ? a : a.neg()), /forward reads a value .* \(tolist\)/],
     ["chance", (a) => F.dropout(a, 0.5), /dropout: chance has no place in a file/],
