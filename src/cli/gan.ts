@@ -112,15 +112,20 @@ export async function gan(given: GanOptions): Promise<number> {
 /** The settings of the run in `folder`, with the epochs asked for now. */
 function resumed(options: GanOptions, folder: string): GanOptions {
   const path = join(folder, "summary.json");
-  let saved: Partial<GanOptions>;
+  let saved: Partial<GanOptions> & { source?: string; origin?: string };
   try {
-    saved = JSON.parse(readFileSync(path, "utf8")) as Partial<GanOptions>;
+    saved = JSON.parse(readFileSync(path, "utf8")) as typeof saved;
   } catch (error) {
     throw new FormatError(`${path}: no summary of a run: ${(error as Error).message}`, { cause: error });
   }
-  const { batch, lr, seed, dataset, data } = saved;
-  if (![batch, lr, seed].every((value) => typeof value === "number" && value >= 0) || typeof dataset !== "string") {
+  const { batch, lr, seed, source, origin } = saved;
+  const dataset = Object.entries(sources).find(([, name]) => name === source)?.[0] as DatasetName | undefined;
+  if (![batch, lr, seed].every((value) => typeof value === "number" && value >= 0) || dataset === undefined) {
     throw new FormatError(`${path}: this is no run of cresset gan`);
   }
-  return { ...options, ...({ batch, lr, seed, dataset, data } as GanOptions), resume: folder };
+  // The images it was trained on, where they were found: another data set must not slip in.
+  const data = options.data ?? (dataset === "digits" ? undefined : origin);
+  return { ...options, ...({ batch, lr, seed } as GanOptions), dataset, data, resume: folder };
 }
+
+const sources = { mnist: "MNIST", fashion: "Fashion-MNIST", digits: "SyntheticDigits" };
