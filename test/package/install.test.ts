@@ -49,7 +49,7 @@ describe("the packed package", () => {
     expect(first.err).toBe("");
     expect(first.out).toBe("5.75 tensor([[1., 1., 1.],\n        [1., 1., 1.]])\n");
 
-    for (const entry of ["data", "vision", "io"]) {
+    for (const entry of ["data", "vision", "io", "training"]) {
       writeFileSync(
         join(project.folder, "entry.js"),
         `import "cresset/${entry}"; import { ones } from "cresset"; console.log(ones([2]).sum().item());`,
