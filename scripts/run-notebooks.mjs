@@ -29,7 +29,7 @@ function run(command, args, cwd, env = {}) {
 
 /** A project with what is packed here, the libraries that draw and read, and the kernels. */
 function install() {
-  run("npm", ["pack", "--ignore-scripts", "--pack-destination", folder], repository);
+  run("npm", ["pack", "--silent", "--ignore-scripts", "--pack-destination", folder], repository);
   const tarball = readdirSync(folder).find((file) => file.endsWith(".tgz"));
   writeFileSync(join(folder, "package.json"), JSON.stringify({ name: "notebooks", private: true, type: "module" }));
   const libraries = Object.keys(manifest.peerDependencies).map((name) => `${name}@${manifest.devDependencies[name]}`);
@@ -89,6 +89,19 @@ function faults(file) {
   ];
 }
 
+/** Runs every cell of a notebook, in place; what is wrong afterwards. */
+function execute(file, kernel) {
+  const args = ["nbconvert", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.timeout=300", file];
+  run("jupyter", args, folder, {
+    JUPYTER_PATH: join(folder, "jupyter"),
+    IPYTHONDIR: join(folder, "ipython"),
+    EPOCHS: process.env["EPOCHS"] ?? "1",
+    CRESSET_QUIET: "1",
+    CRESSET_PICTURES: join(folder, `pictures-${kernel}`),
+  });
+  return faults(file);
+}
+
 let failed = false;
 try {
   install();
@@ -96,15 +109,7 @@ try {
   for (const kernel of asked.length === 0 ? ["deno", "tslab"] : asked) {
     const file = join(folder, `${kernel}.ipynb`);
     writeFileSync(file, notebook(source, kernel));
-    const args = ["nbconvert", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.timeout=300", file];
-    run("jupyter", args, folder, {
-      JUPYTER_PATH: join(folder, "jupyter"),
-      IPYTHONDIR: join(folder, "ipython"),
-      EPOCHS: process.env["EPOCHS"] ?? "1",
-      CRESSET_QUIET: "1",
-      CRESSET_PICTURES: join(folder, `pictures-${kernel}`),
-    });
-    const found = faults(file);
+    const found = execute(file, kernel);
     for (const fault of found) console.error(`${kernel}: ${fault}`);
     failed ||= found.length > 0;
     if (process.env["CRESSET_NOTEBOOKS"]) {

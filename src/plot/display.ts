@@ -16,6 +16,8 @@ interface Kernels {
 }
 
 const symbol = Symbol.for("Jupyter.display");
+/** Milliseconds. */
+const sending = 50;
 /** Best first: a kernel that shows one form gets the first that there is. */
 const preference = ["image/svg+xml", "image/png", "text/html", "text/plain"];
 
@@ -32,6 +34,8 @@ export async function displayInNotebook(value: unknown): Promise<boolean> {
   })();
   if (jupyter?.display !== undefined) {
     await jupyter.display(value);
+    // The kernel sends a picture beside the end of the cell, and what comes after the end is lost.
+    await new Promise((done) => setTimeout(done, sending));
     return true;
   }
   if (tslab === undefined) return false;
