@@ -14,18 +14,14 @@ import {
   type DeviceLike,
   Generator,
   manualSeed,
-  nn,
   noGrad,
-  ones,
-  optim,
   randn,
   setDefaultDevice,
   type Tensor,
-  zeros,
 } from "../index.js";
 import { type Callback, Checkpoint, CSVLogger, ShowProgress, Trainer } from "../training/index.js";
 import { saveImage } from "../vision/index.js";
-import { inputsOf } from "./classifier.js";
+import { Adversaries, adversarial, noiseSize } from "./adversaries.js";
 import { count, print, printJson, result, say } from "./output.js";
 import { newRunFolder, saveSummary } from "./run-folder.js";
 import { type DatasetName, findImages } from "./source.js";
@@ -44,30 +40,8 @@ export interface GanOptions {
   device: DeviceLike;
 }
 
-const noiseSize = 100;
 /** Images in the grid that each epoch leaves. */
 const gridSide = 6;
-
-class Adversaries extends nn.Module {
-  discriminator = new nn.Sequential(
-    new nn.Linear(784, 200),
-    new nn.LeakyReLU(0.02),
-    new nn.LayerNorm(200),
-    new nn.Linear(200, 1),
-    new nn.Sigmoid(),
-  );
-  generator = new nn.Sequential(
-    new nn.Linear(noiseSize, 200),
-    new nn.LeakyReLU(0.02),
-    new nn.LayerNorm(200),
-    new nn.Linear(200, 784),
-    new nn.Sigmoid(),
-  );
-
-  override forward(noise: Tensor): Tensor {
-    return this.generator.forward(noise);
-  }
-}
 
 /** Trains, and writes a grid of made images each epoch. The exit code: 0, or 130 after Ctrl-C. */
 export async function gan(given: GanOptions): Promise<number> {
@@ -135,57 +109,23 @@ export async function gan(given: GanOptions): Promise<number> {
   return 0;
 }
 
-/** Both optimisers as one, and the step. */
-function adversarial({ discriminator, generator }: Adversaries, lr: number) {
-  const judge = new optim.Adam(discriminator.parameters(), { lr });
-  const forger = new optim.Adam(generator.parameters(), { lr });
-  const { binaryCrossEntropy } = nn.functional;
-  const learn = (optimiser: optim.Adam, answers: Tensor, truth: Tensor): Tensor => {
-    const loss = binaryCrossEntropy(answers, truth);
-    optimiser.zeroGrad();
-    loss.backward();
-    optimiser.step();
-    return loss.detach();
-  };
-  return {
-    step([pixels]: [Tensor, Tensor]) {
-      const size = pixels.shape[0] as number;
-      const [real, made] = [ones([size, 1]), zeros([size, 1])];
-      const forge = () => generator.forward(randn([size, noiseSize]));
-      const onReal = learn(judge, discriminator.forward(inputsOf(pixels)), real);
-      const onMade = learn(judge, discriminator.forward(forge().detach()), made);
-      // The generator wants its images to be taken for real ones.
-      const forged = learn(forger, discriminator.forward(forge()), real);
-      const judged = onReal.add(onMade).div(2);
-      return { loss: judged.add(forged), discriminator: judged, generator: forged };
-    },
-    optimiser: {
-      get paramGroups() {
-        return [...judge.paramGroups, ...forger.paramGroups];
-      },
-      zeroGrad: () => [judge, forger].forEach((each) => each.zeroGrad()),
-      step: () => [judge, forger].forEach((each) => each.step()),
-      stateDict: () => ({ discriminator: judge.stateDict(), generator: forger.stateDict() }),
-      loadStateDict(state: { discriminator: never; generator: never }) {
-        judge.loadStateDict(state.discriminator);
-        forger.loadStateDict(state.generator);
-      },
-    },
-  };
-}
-
 /** The settings of the run in `folder`, with the epochs asked for now. */
 function resumed(options: GanOptions, folder: string): GanOptions {
   const path = join(folder, "summary.json");
-  let saved: Partial<GanOptions>;
+  let saved: Partial<GanOptions> & { source?: string; origin?: string };
   try {
-    saved = JSON.parse(readFileSync(path, "utf8")) as Partial<GanOptions>;
+    saved = JSON.parse(readFileSync(path, "utf8")) as typeof saved;
   } catch (error) {
     throw new FormatError(`${path}: no summary of a run: ${(error as Error).message}`, { cause: error });
   }
-  const { batch, lr, seed, dataset, data } = saved;
-  if (![batch, lr, seed].every((value) => typeof value === "number" && value >= 0) || typeof dataset !== "string") {
+  const { batch, lr, seed, source, origin } = saved;
+  const dataset = Object.entries(sources).find(([, name]) => name === source)?.[0] as DatasetName | undefined;
+  if (![batch, lr, seed].every((value) => typeof value === "number" && value >= 0) || dataset === undefined) {
     throw new FormatError(`${path}: this is no run of cresset gan`);
   }
-  return { ...options, ...({ batch, lr, seed, dataset, data } as GanOptions), resume: folder };
+  // The images it was trained on, where they were found: another data set must not slip in.
+  const data = options.data ?? (dataset === "digits" ? undefined : origin);
+  return { ...options, ...({ batch, lr, seed } as GanOptions), dataset, data, resume: folder };
 }
+
+const sources = { mnist: "MNIST", fashion: "Fashion-MNIST", digits: "SyntheticDigits" };

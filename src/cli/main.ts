@@ -10,6 +10,7 @@ import pc from "picocolors";
 import { choice, indices, positiveNumber, wholeNumber } from "./arguments.js";
 import type { BenchOptions } from "./bench.js";
 import type { ExportOptions } from "./export.js";
+import type { PlotOptions } from "./figures.js";
 import type { GanOptions } from "./gan.js";
 import type { PredictOptions } from "./predict.js";
 import type { TrainOptions } from "./train.js";
@@ -63,6 +64,8 @@ function addMnist(program: Command): void {
     .option("--batch <n>", "images a step (default: 32; seed: 1)", wholeNumber(1))
     .option("--lr <x>", "learning rate (default: 0.001; seed: 0.01)", positiveNumber);
   trainingOptions(mnist, "mnist")
+    .option("--figures", "also draw the loss and one answer: loss.png, answer.png")
+    .option("--open", "draw them and open them")
     .addHelpText(
       "after",
       `
@@ -163,18 +166,42 @@ function commandLine(): Command {
     .command("export")
     .description("write a run's weights in another format")
     .argument("<file>", "weights or a checkpoint: .safetensors, .pt or .npz")
-    .requiredOption("--out <file>", "where to; its ending says the format: .safetensors, .pt (PyTorch) or .npz (NumPy)")
+    .requiredOption(
+      "--out <file>",
+      "where to; its ending says the format: .safetensors, .pt (PyTorch), .npz (NumPy) or .onnx",
+    )
     .option("--json", "print names and shapes as JSON; lines for people go to stderr")
     .addHelpText(
       "after",
       `
 Examples:
   $ cresset export runs/…/weights.safetensors --out digits.pt
-  $ cresset export runs/…/last.pt --out gan.safetensors`,
+  $ cresset export runs/…/weights.safetensors --out digits.onnx   the network itself, for other runtimes
+  $ cresset export runs/…/last.pt --out generator.onnx            the generator of cresset gan`,
     )
     .action(async (file: string, options: ExportOptions) => {
       const { exportWeights } = await import("./export.js");
       await exportWeights(file, options);
+    });
+
+  program
+    .command("plot")
+    .description("draw the history of a run")
+    .argument("<file>", "history.csv of a run")
+    .option("--out <file>", "write it here (.png, .svg or .html) instead of drawing it on the terminal")
+    .option("--column <name...>", "which columns; all of them unless given")
+    .option("--log", "a logarithmic scale")
+    .option("--open", "open the file that was written")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ cresset plot runs/…/history.csv
+  $ cresset plot runs/…/history.csv --out loss.png --open`,
+    )
+    .action(async (file: string, options: PlotOptions) => {
+      const { plotHistory } = await import("./figures.js");
+      await plotHistory(file, options);
     });
 
   completion(program, { completionCommandName: "completion" });

@@ -3,13 +3,13 @@
  */
 import pc from "picocolors";
 import { DataError, FormatError, IndexError } from "../errors.js";
-import { type DeviceLike, type nn, setDefaultDevice, type Tensor, tensor } from "../index.js";
-import { loadFile, loadMetadata } from "../io/index.js";
+import { type DeviceLike, setDefaultDevice, type Tensor, tensor } from "../index.js";
 import { readIdx } from "../vision/index.js";
 import { imageBytes, side } from "../vision/labelled-images.js";
-import { answers, largest, recipes } from "./classifier.js";
+import { answers, largest } from "./classifier.js";
 import { print, printJson, result } from "./output.js";
 import { drawAnswer } from "./picture.js";
+import { loadClassifier } from "./saved-model.js";
 import { findTestImages } from "./source.js";
 
 export interface PredictOptions {
@@ -36,7 +36,7 @@ const linesWithoutIndex = 10;
 export async function predict(options: PredictOptions): Promise<void> {
   printJson(options.json);
   setDefaultDevice(options.device);
-  const { model, names } = loadModel(options.weights);
+  const { model, names } = loadClassifier(options.weights);
   const pictures = options.images === undefined ? testPictures(options.data) : filePictures(options.images);
   const wanted = options.index ?? Array.from({ length: Math.min(linesWithoutIndex, pictures.length) }, (_, i) => i);
   print(`${pc.cyan("images")}  ${pictures.title}, ${pictures.length.toLocaleString("en")} images`);
@@ -61,29 +61,6 @@ export async function predict(options: PredictOptions): Promise<void> {
     if (options.index !== undefined) print(`${drawAnswer(pixels, outputs, names, label)}\n`);
   }
   result(answered);
-}
-
-function loadModel(path: string): { model: nn.Sequential; names: readonly string[] } {
-  const weights = loadFile(path);
-  const metadata = loadMetadata(path);
-  // Weights from elsewhere have no name with them; only the refined model has a fourth layer with weights.
-  const name = metadata.model ?? ("3.weight" in weights ? "refined" : "seed");
-  if (name !== "refined" && name !== "seed")
-    throw new FormatError(`${path}: holds a model called ${name}; this command knows refined and seed`);
-  const model = recipes[name].build();
-  model.loadStateDict(weights);
-  return { model, names: classNames(metadata.classes) };
-}
-
-/** The ten names in the metadata; digits when there are none, or something else. */
-function classNames(text: string | undefined): readonly string[] {
-  try {
-    const names: unknown = JSON.parse(text ?? "");
-    if (Array.isArray(names) && names.length === 10 && names.every(isPrintable)) return names;
-  } catch {
-    // Not JSON: as good as absent.
-  }
-  return Array.from({ length: 10 }, (_, i) => String(i));
 }
 
 function testPictures(folder: string | undefined): Pictures {
@@ -113,7 +90,3 @@ function filePictures(path: string): Pictures {
 }
 
 const asTensor = (pixels: Uint8Array): Tensor => tensor(pixels).reshape([1, side, side]);
-
-/** A file may come from anywhere: nothing in it may steer the terminal. */
-const isPrintable = (name: unknown): name is string =>
-  typeof name === "string" && name.length <= 40 && !/\p{C}/u.test(name);

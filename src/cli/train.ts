@@ -25,6 +25,10 @@ export interface TrainOptions {
   dataset: DatasetName;
   out?: string;
   json?: boolean;
+  /** Leave loss.png and answer.png too. */
+  figures?: boolean;
+  /** Open them. */
+  open?: boolean;
   /** As given; torch refuses one it does not know. */
   device: DeviceLike;
 }
@@ -97,8 +101,17 @@ export async function train(options: TrainOptions): Promise<number> {
     `${pc.bold(`${(100 * confusion.accuracy).toFixed(2)} %`)}: ${count(confusion.right)} of ${count(confusion.total)} test images\n`,
   );
   print(`${confusion.toString(test.classes)}\n`);
-  print(`${drawOne(model, test, options.seed % test.length)}\n`);
+  const shown = options.seed % test.length;
+  print(`${drawOne(model, test, shown)}\n`);
   say("saved", `${folder}: weights.safetensors, history.csv, summary.json`);
+  if (options.figures || options.open) {
+    const { openFile, saveFigures } = await import("./figures.js");
+    const [image, label] = test.get(shown);
+    const outputs = answers(model, image);
+    const paths = await saveFigures(folder, { losses: training.losses, image, outputs, names: test.classes, label });
+    say("figures", paths.join(", "));
+    if (options.open) for (const path of paths) openFile(path);
+  }
   return 0;
 }
 

@@ -369,7 +369,7 @@ export function crossEntropy(
 
 /** The rows of a table (rows, length) with the numbers `input` (…): (…, length). Row `paddingIdx` gets no gradient. */
 export function embedding(input: Tensor, weight: Tensor, options: { paddingIdx?: number | null } = {}): Tensor {
-  return traced("embedding", [input, weight], ops.embedding(input, weight, options));
+  return traced("embedding", [input, weight, options], ops.embedding(input, weight, options));
 }
 
 /**

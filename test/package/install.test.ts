@@ -1,5 +1,5 @@
 /** The packed package in an empty project: what is in it, JavaScript, TypeScript, the command. */
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { beside, filesIn, type Installed, install, readJson, remove, repository, run } from "./installed.js";
@@ -25,7 +25,7 @@ describe("the packed package", () => {
     );
     expect(unexpected).toEqual([]);
     for (const file of ["LICENSE", "README.md", "README.ko.md", "CHANGELOG.md"]) expect(files).toContain(file);
-    expect(project.tarballBytes).toBeLessThan(400_000);
+    expect(project.tarballBytes).toBeLessThan(500_000);
   });
 
   it("needs no install script, and npm has nothing to warn of", () => {
@@ -49,13 +49,25 @@ describe("the packed package", () => {
     expect(first.err).toBe("");
     expect(first.out).toBe("5.75 tensor([[1., 1., 1.],\n        [1., 1., 1.]])\n");
 
-    for (const entry of ["data", "vision", "io"]) {
+    for (const entry of ["data", "vision", "io", "training"]) {
       writeFileSync(
         join(project.folder, "entry.js"),
         `import "cresset/${entry}"; import { ones } from "cresset"; console.log(ones([2]).sum().item());`,
       );
       expect(node("entry.js")).toEqual({ code: 0, out: "2\n", err: "" });
     }
+  });
+
+  it("names the package that ONNX needs where it is left out", () => {
+    const program = `import { loadOnnx } from "cresset/io";
+      await loadOnnx("x.onnx").catch((error) => console.log(error.message));`;
+    writeFileSync(join(project.folder, "onnx.js"), program);
+    expect(node("onnx.js").out).toMatch(/cannot open x\.onnx/);
+    renameSync(join(project.folder, "node_modules/@bufbuild"), join(project.folder, "put-away"));
+    expect(node("onnx.js").out).toBe(
+      "loadOnnx needs a package that is not installed: npm install @bufbuild/protobuf\n",
+    );
+    renameSync(join(project.folder, "put-away"), join(project.folder, "node_modules/@bufbuild"));
   });
 
   it("refuses what it does not export", () => {

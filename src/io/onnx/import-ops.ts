@@ -11,7 +11,7 @@ const fail = (what: string): never => {
 };
 
 /** What shapes made of numbers may take: a lying file must not ask for more than memory. */
-const maxElements = 2 ** 31;
+const maxElements = 2 ** 28;
 function checkSize(shape: readonly number[]): readonly number[] {
   if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || shape.reduce((a, b) => a * b, 1) > maxElements) {
     fail(`a result of shape (${shape.join(", ")}), which is not possible here`);
