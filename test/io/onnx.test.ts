@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as torch from "cresset";
-import { DataError, FormatError, nn, type Tensor, ValueError } from "cresset";
+import { CressetError, DataError, FormatError, nn, type Tensor, ValueError } from "cresset";
 import { deserializeOnnx, exportOnnx, loadNpy, loadOnnx, serializeOnnx } from "cresset/io";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../vision/fixtures.js";
@@ -319,6 +319,15 @@ describe("files of others", () => {
   });
 });
 
+it("group normalisation of opset 21", async () => {
+  const x = wave([2, 4, 3], 0.7);
+  const model = await loadOnnx(fixture("group.onnx"));
+  expectNear(
+    torch.noGrad(() => model.forward(x)),
+    (await runOnnx(fixtureBytes("group.onnx"), { x })).y!,
+  );
+});
+
 describe("hostile ONNX", () => {
   it("that is none, or is cut or changed anywhere, gives a FormatError or another model (property)", async () => {
     await expect(deserializeOnnx(new Uint8Array())).rejects.toThrow(FormatError);
@@ -329,6 +338,18 @@ describe("hostile ONNX", () => {
     const good = await serializeOnnx(shaken(new Network()), torch.randn([2, 1, 4, 4]));
     await expectFormatErrorsOnly(good, (bytes) => deserializeOnnx(bytes));
     await expectFormatErrorsOnly(fixtureBytes("pytorch.onnx"), (bytes) => deserializeOnnx(bytes));
+  });
+
+  it("that is changed anywhere runs or ends in an error of the library (property)", async () => {
+    const inputs = { x: wave([3, 3], 1.1), image: wave([1, 2, 5, 6], 0.9), one: wave([1, 3], 2) };
+    await expectFormatErrorsOnly(fixtureBytes("operations.onnx"), async (bytes) => {
+      const model = await deserializeOnnx(bytes);
+      try {
+        torch.noGrad(() => model.run(inputs));
+      } catch (error) {
+        if (!(error instanceof CressetError)) throw error;
+      }
+    });
   });
 
   it("inputs of another number, dtype or name are refused", async () => {
