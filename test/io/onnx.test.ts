@@ -236,6 +236,15 @@ describe("what a forward does with tensors", () => {
       .sum()
       .backward();
     expect(back.getParameter("weight").grad?.tolist()).toEqual([[3, 3]]);
+    const network = shaken(new Network()).eval();
+    const x = torch.randn([2, 1, 4, 4]);
+    const read = await deserializeOnnx(await serializeOnnx(network, x));
+    for (const model of [network, read]) (model.forward(x) as Tensor).square().sum().backward();
+    const learnt = network.namedParameters().map(([name]) => name.replace(/([A-Z])/g, (c) => `_${c.toLowerCase()}`));
+    for (const [i, name] of learnt.entries()) {
+      expectNear(read.getParameter(name).grad!, network.parameters()[i]!.grad!);
+    }
+    expect(read.getParameter("batch_norm.running_var").requiresGrad).toBe(false);
   });
 });
 
