@@ -11,9 +11,14 @@ export default defineConfig({
   resolve: {
     alias: [
       { find: /^cresset$/, replacement: source("index.ts") },
-      { find: /^cresset\/(data|io|vision)$/, replacement: source("$1/index.ts") },
+      { find: /^cresset\/(data|io|plot|training|vision)$/, replacement: source("$1/index.ts") },
       { find: "#host", replacement: source("device/host-node.ts") },
       { find: "#files", replacement: source("io/files-node.ts") },
+      { find: "#images", replacement: source("vision/image-codec-node.ts") },
+      { find: "#workers", replacement: source("data/workers-node.ts") },
+      { find: "#terminal", replacement: source("training/terminal-node.ts") },
+      { find: "#tables", replacement: source("data/table/duckdb-node.ts") },
+      { find: "#raster", replacement: source("plot/raster-node.ts") },
     ],
   },
   test: {

@@ -1,27 +1,20 @@
 /**
  * Ctrl-C as a request: the first is noted, so that a loop can finish its step and save; a second one ends the process.
  */
-
-/** npm passes the terminal's signal on a second time; within this many milliseconds it is the same Ctrl-C. */
-const echoMs = 500;
+import { onInterrupt } from "#terminal";
 
 export class Interruption {
-  #at: number | undefined;
-  readonly #listener = () => {
-    if (this.#at === undefined) this.#at = performance.now();
-    else if (performance.now() - this.#at > echoMs) process.exit(130);
-  };
-
-  constructor() {
-    process.on("SIGINT", this.#listener);
-  }
+  #requested = false;
+  readonly #end = onInterrupt(() => {
+    this.#requested = true;
+  });
 
   get requested(): boolean {
-    return this.#at !== undefined;
+    return this.#requested;
   }
 
   /** Ctrl-C ends the process again, as it does by itself. */
   release(): void {
-    process.off("SIGINT", this.#listener);
+    this.#end();
   }
 }

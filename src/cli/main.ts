@@ -4,62 +4,68 @@
  * loaded when it is asked for, so that `cresset --help` does not wait for a tensor library.
  */
 import { readFileSync } from "node:fs";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import completion from "@bomb.sh/tab/commander";
+import { Command, CommanderError } from "commander";
 import pc from "picocolors";
+import { choice, indices, positiveNumber, wholeNumber } from "./arguments.js";
+import type { BenchOptions } from "./bench.js";
+import type { ExportOptions } from "./export.js";
+import type { PlotOptions } from "./figures.js";
+import type { GanOptions } from "./gan.js";
 import type { PredictOptions } from "./predict.js";
 import type { TrainOptions } from "./train.js";
 
-const wholeNumber = (least: number) => (text: string) => {
-  const value = Number(text);
-  if (!Number.isSafeInteger(value) || value < least)
-    throw new InvalidArgumentError(`It must be a whole number, ${least} or more.`);
-  return value;
-};
-
-const positiveNumber = (text: string) => {
-  const value = Number(text);
-  if (!(value > 0 && value < Infinity)) throw new InvalidArgumentError("It must be a number above 0.");
-  return value;
-};
-
-const indices = (text: string, before: number[] | undefined) => [...(before ?? []), wholeNumber(0)(text)];
+const exitCodes = `
+Exit codes:
+  0    done
+  1    it failed: data is missing or damaged, a file cannot be written, a device is absent
+  2    the command line is wrong
+  130  Ctrl-C; what was learnt is saved`;
 
 /** The package's own; this file lies two folders below it once compiled. */
-function version(): string {
+function packageVersion(): string {
   const { version } = JSON.parse(readFileSync(new URL("../../package.json", import.meta.url), "utf8")) as {
     version: string;
   };
   return version;
 }
 
-function commandLine(): Command {
-  const program = new Command("cresset")
-    .description("PyTorch's programming model for TypeScript, on a kernel compiler of its own.")
-    .version(version())
-    .enablePositionalOptions()
-    .showHelpAfterError("(--help explains)")
-    .exitOverride();
+/** Options that training commands share. */
+function trainingOptions(command: Command, kind: string): Command {
+  return command
+    .option("--seed <n>", "where chance begins; the same seed gives the same weights", wholeNumber(0), 0)
+    .option("--data <dir>", "folder with the IDX files of MNIST, or to download them into")
+    .addOption(
+      choice(
+        "--dataset <name>",
+        "auto takes MNIST, else Fashion-MNIST, else built-in digits",
+        ["auto", "mnist", "fashion", "digits"],
+        "auto",
+      ),
+    )
+    .option("--out <dir>", `folder for what is left behind (default: runs/<date-time>-${kind})`)
+    .option("--device <name>", "where to compute", "cpu")
+    .option("--json", "print the summary as JSON; lines for people go to stderr");
+}
 
+function addMnist(program: Command): void {
   const mnist = program
     .command("mnist")
     .description("train a classifier of handwritten digits and show what it learnt")
     .addOption(
-      new Option("--model <name>", "refined: LeakyReLU, LayerNorm, BCE, Adam; seed: Sigmoid, MSE, SGD")
-        .choices(["refined", "seed"])
-        .default("refined"),
+      choice(
+        "--model <name>",
+        "refined: LeakyReLU, LayerNorm, BCE, Adam; seed: Sigmoid, MSE, SGD",
+        ["refined", "seed"],
+        "refined",
+      ),
     )
     .option("--epochs <n>", "rounds through the training images (default: 5; seed: 3)", wholeNumber(1))
     .option("--batch <n>", "images a step (default: 32; seed: 1)", wholeNumber(1))
-    .option("--lr <x>", "learning rate (default: 0.001; seed: 0.01)", positiveNumber)
-    .option("--seed <n>", "where chance begins; the same seed gives the same weights", wholeNumber(0), 0)
-    .option("--data <dir>", "folder with the IDX files of MNIST, or to download them into")
-    .addOption(
-      new Option("--dataset <name>", "auto takes MNIST, else Fashion-MNIST, else built-in digits")
-        .choices(["auto", "mnist", "fashion", "digits"])
-        .default("auto"),
-    )
-    .option("--out <dir>", "folder for weights, history and summary (default: runs/<date-time>-mnist)")
-    .option("--device <name>", "where to compute", "cpu")
+    .option("--lr <x>", "learning rate (default: 0.001; seed: 0.01)", positiveNumber);
+  trainingOptions(mnist, "mnist")
+    .option("--figures", "also draw the loss and one answer: loss.png, answer.png")
+    .option("--open", "draw them and open them")
     .addHelpText(
       "after",
       `
@@ -84,6 +90,7 @@ Examples:
     .option("--images <file>", "an IDX file of images (plain or .gz) instead of the test images")
     .option("--index <n...>", "which images to draw and classify (default: a line each for the first ten)", indices)
     .option("--device <name>", "where to compute", "cpu")
+    .option("--json", "print the answers as JSON; lines for people go to stderr")
     .addHelpText(
       "after",
       `
@@ -95,7 +102,120 @@ Examples:
       const { predict } = await import("./predict.js");
       await predict(options);
     });
+}
 
+function addGan(program: Command): void {
+  const gan = program
+    .command("gan")
+    .description("train a generator of handwritten digits against a discriminator")
+    .option("--epochs <n>", "rounds through the images, those of a resumed run included", wholeNumber(1), 4)
+    .option("--batch <n>", "images a step; the book takes one", wholeNumber(1), 1)
+    .option("--lr <x>", "learning rate of both", positiveNumber, 0.0001);
+  trainingOptions(gan, "gan")
+    .option("--resume <dir>", "go on with the run in this folder, with its settings")
+    .addHelpText(
+      "after",
+      `
+Each epoch leaves a grid of made digits, epoch-1.png. Ctrl-C finishes the step, saves all and stops; --resume goes on exactly
+there. Images are written by the package @napi-rs/canvas (npm install @napi-rs/canvas).
+
+Examples:
+  $ cresset gan                                       four epochs, as in the book
+  $ cresset gan --batch 32 --lr 0.0002 --epochs 20    faster steps
+  $ cresset gan --resume runs/… --epochs 8            four more`,
+    )
+    .action(async (options: GanOptions) => {
+      const { gan } = await import("./gan.js");
+      process.exitCode = await gan(options);
+    });
+}
+
+function commandLine(): Command {
+  const version = packageVersion();
+  const program = new Command("cresset")
+    .description("PyTorch's programming model for TypeScript, on a kernel compiler of its own.")
+    .version(version)
+    .enablePositionalOptions()
+    .showHelpAfterError("(--help explains)")
+    .addHelpText("after", exitCodes)
+    .exitOverride();
+
+  addMnist(program);
+  addGan(program);
+
+  program
+    .command("info")
+    .description("say what there is on this machine: engines, compiler, threads, devices, caches")
+    .option("--json", "print it as JSON")
+    .action(async (options: { json?: boolean }) => {
+      const { info } = await import("./info.js");
+      info({ ...options, version });
+    });
+
+  program
+    .command("bench")
+    .description("measure this machine: products, passes over memory and the seed's training step, on each engine")
+    .option("--seconds <x>", "time for each measurement", positiveNumber, 0.5)
+    .option("--json", "print it as JSON; lines for people go to stderr")
+    .action(async (options: BenchOptions) => {
+      const { bench } = await import("./bench.js");
+      bench(options);
+    });
+
+  program
+    .command("export")
+    .description("write a run's weights in another format")
+    .argument("<file>", "weights or a checkpoint: .safetensors, .pt or .npz")
+    .requiredOption(
+      "--out <file>",
+      "where to; its ending says the format: .safetensors, .pt (PyTorch), .npz (NumPy) or .onnx",
+    )
+    .option("--json", "print names and shapes as JSON; lines for people go to stderr")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ cresset export runs/…/weights.safetensors --out digits.pt
+  $ cresset export runs/…/weights.safetensors --out digits.onnx   the network itself, for other runtimes
+  $ cresset export runs/…/last.pt --out generator.onnx            the generator of cresset gan`,
+    )
+    .action(async (file: string, options: ExportOptions) => {
+      const { exportWeights } = await import("./export.js");
+      await exportWeights(file, options);
+    });
+
+  program
+    .command("plot")
+    .description("draw the history of a run")
+    .argument("<file>", "history.csv of a run")
+    .option("--out <file>", "write it here (.png, .svg or .html) instead of drawing it on the terminal")
+    .option("--column <name...>", "which columns; all of them unless given")
+    .option("--log", "a logarithmic scale")
+    .option("--open", "open the file that was written")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ cresset plot runs/…/history.csv
+  $ cresset plot runs/…/history.csv --out loss.png --open`,
+    )
+    .action(async (file: string, options: PlotOptions) => {
+      const { plotHistory } = await import("./figures.js");
+      await plotHistory(file, options);
+    });
+
+  completion(program, { completionCommandName: "completion" });
+  program.commands
+    .find((command) => command.name() === "completion")
+    ?.description("print a script that completes cresset's commands in your shell")
+    .addHelpText(
+      "after",
+      `
+Examples:
+  $ source <(cresset completion bash)                 in ~/.bashrc
+  $ source <(cresset completion zsh)                  in ~/.zshrc
+  $ cresset completion fish > ~/.config/fish/completions/cresset.fish`,
+    );
   return program;
 }
 

@@ -3,12 +3,13 @@
  */
 import pc from "picocolors";
 import { DataError, FormatError, IndexError } from "../errors.js";
-import { type DeviceLike, type nn, setDefaultDevice, type Tensor, tensor } from "../index.js";
-import { loadFile, loadMetadata } from "../io/index.js";
+import { type DeviceLike, setDefaultDevice, type Tensor, tensor } from "../index.js";
 import { readIdx } from "../vision/index.js";
 import { imageBytes, side } from "../vision/labelled-images.js";
-import { answers, largest, recipes } from "./classifier.js";
+import { answers, largest } from "./classifier.js";
+import { print, printJson, result } from "./output.js";
 import { drawAnswer } from "./picture.js";
+import { loadClassifier } from "./saved-model.js";
 import { findTestImages } from "./source.js";
 
 export interface PredictOptions {
@@ -16,6 +17,7 @@ export interface PredictOptions {
   data?: string;
   images?: string;
   index?: number[];
+  json?: boolean;
   /** As given; torch refuses one it does not know. */
   device: DeviceLike;
 }
@@ -32,11 +34,13 @@ const linesWithoutIndex = 10;
 
 /** Loads the model and writes its answers. Throws DataError and FormatError for files that are absent or damaged. */
 export async function predict(options: PredictOptions): Promise<void> {
+  printJson(options.json);
   setDefaultDevice(options.device);
-  const { model, names } = loadModel(options.weights);
+  const { model, names } = loadClassifier(options.weights);
   const pictures = options.images === undefined ? testPictures(options.data) : filePictures(options.images);
   const wanted = options.index ?? Array.from({ length: Math.min(linesWithoutIndex, pictures.length) }, (_, i) => i);
   print(`${pc.cyan("images")}  ${pictures.title}, ${pictures.length.toLocaleString("en")} images`);
+  const answered: object[] = [];
   for (const index of wanted) {
     if (index >= pictures.length)
       throw new IndexError(`image ${index} of ${pictures.length}; the last is ${pictures.length - 1}`);
@@ -44,6 +48,7 @@ export async function predict(options: PredictOptions): Promise<void> {
     const outputs = answers(model, asTensor(pixels));
     const answer = largest(outputs);
     const label = pictures.labelOf(index);
+    answered.push({ image: index, answer, name: names[answer], outputs: Array.from(outputs), label: label ?? null });
     const verdict =
       label === undefined
         ? ""
@@ -55,29 +60,7 @@ export async function predict(options: PredictOptions): Promise<void> {
     );
     if (options.index !== undefined) print(`${drawAnswer(pixels, outputs, names, label)}\n`);
   }
-}
-
-function loadModel(path: string): { model: nn.Sequential; names: readonly string[] } {
-  const weights = loadFile(path);
-  const metadata = loadMetadata(path);
-  // Weights from elsewhere have no name with them; only the refined model has a fourth layer with weights.
-  const name = metadata.model ?? ("3.weight" in weights ? "refined" : "seed");
-  if (name !== "refined" && name !== "seed")
-    throw new FormatError(`${path}: holds a model called ${name}; this command knows refined and seed`);
-  const model = recipes[name].build();
-  model.loadStateDict(weights);
-  return { model, names: classNames(metadata.classes) };
-}
-
-/** The ten names in the metadata; digits when there are none, or something else. */
-function classNames(text: string | undefined): readonly string[] {
-  try {
-    const names: unknown = JSON.parse(text ?? "");
-    if (Array.isArray(names) && names.length === 10 && names.every(isPrintable)) return names;
-  } catch {
-    // Not JSON: as good as absent.
-  }
-  return Array.from({ length: 10 }, (_, i) => String(i));
+  result(answered);
 }
 
 function testPictures(folder: string | undefined): Pictures {
@@ -107,9 +90,3 @@ function filePictures(path: string): Pictures {
 }
 
 const asTensor = (pixels: Uint8Array): Tensor => tensor(pixels).reshape([1, side, side]);
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
-
-/** A file may come from anywhere: nothing in it may steer the terminal. */
-const isPrintable = (name: unknown): name is string =>
-  typeof name === "string" && name.length <= 40 && !/\p{C}/u.test(name);

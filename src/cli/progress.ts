@@ -3,6 +3,7 @@
  * cli-progress's; this says what stands beside it.
  */
 import type { SingleBar } from "cli-progress";
+import { minutes } from "../training/progress.js";
 
 /** The bar moves this often, in milliseconds; a step takes much less. */
 const barEveryMs = 80;
@@ -94,10 +95,4 @@ async function makeBar(): Promise<SingleBar> {
     gracefulExit: false,
     stream: process.stderr,
   });
-}
-
-/** 75 → "1:15". */
-function minutes(seconds: number): string {
-  const whole = Math.ceil(seconds);
-  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
 }

@@ -14,11 +14,11 @@ export interface RunRecord {
 }
 
 /** `runs/20260131-235959-mnist`, with a number after it when two runs start in one second. */
-export function newRunFolder(now = new Date()): string {
+export function newRunFolder(command: string, now = new Date()): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const date = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
   const time = `${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
-  const base = join("runs", `${date}-${time}-mnist`);
+  const base = join("runs", `${date}-${time}-${command}`);
   let folder = base;
   for (let n = 2; exists(folder); n++) folder = `${base}-${n}`;
   return folder;

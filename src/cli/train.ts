@@ -9,6 +9,7 @@ import type { LabelledImages } from "../vision/index.js";
 import { answers, inputsOf, largest, type ModelName, type Recipe, recipes } from "./classifier.js";
 import { Confusion } from "./confusion.js";
 import { Interruption } from "./interruption.js";
+import { count, print, printJson, result, say } from "./output.js";
 import { drawAnswer } from "./picture.js";
 import { TrainingProgress } from "./progress.js";
 import { newRunFolder, saveRun, saveSummary } from "./run-folder.js";
@@ -23,6 +24,11 @@ export interface TrainOptions {
   data?: string;
   dataset: DatasetName;
   out?: string;
+  json?: boolean;
+  /** Leave loss.png and answer.png too. */
+  figures?: boolean;
+  /** Open them. */
+  open?: boolean;
   /** As given; torch refuses one it does not know. */
   device: DeviceLike;
 }
@@ -43,6 +49,7 @@ interface Training {
 
 /** Trains, tests, saves. The exit code: 0, or 130 after Ctrl-C. */
 export async function train(options: TrainOptions): Promise<number> {
+  printJson(options.json);
   const recipe = recipes[options.model];
   const plan: Plan = {
     recipe,
@@ -62,7 +69,7 @@ export async function train(options: TrainOptions): Promise<number> {
     `${plan.epochs} × ${count(images.length)} images, ${plan.batch} a step, ${recipe.optimiserName}, lr ${plan.lr}, seed ${options.seed}, on ${options.device}${engine}`,
   );
 
-  const folder = options.out ?? newRunFolder();
+  const folder = options.out ?? newRunFolder("mnist");
   // Written now too: a folder that cannot be written should be known before the work, not after.
   const settings = describe(options, plan, source, images);
   saveSummary(folder, settings);
@@ -78,21 +85,33 @@ export async function train(options: TrainOptions): Promise<number> {
   const summary = { ...settings, ...outcome(training) };
   saveSummary(folder, summary);
   if (training.interrupted) {
+    result({ folder, ...summary });
     say("stopped", `after ${count(training.losses.length)} steps; weights and history are in ${folder}`);
     return 130;
   }
 
   const test = source.open(false);
   const confusion = examine(model, test);
-  saveSummary(folder, { ...summary, accuracy: confusion.accuracy, testImages: test.length });
+  const tested = { ...summary, accuracy: confusion.accuracy, testImages: test.length };
+  saveSummary(folder, tested);
+  result({ folder, ...tested, confusion: confusion.counts });
   say("trained", `${training.seconds.toFixed(1)} s, ${count(training.imagesPerSecond)} images/s`);
   say(
     "accuracy",
     `${pc.bold(`${(100 * confusion.accuracy).toFixed(2)} %`)}: ${count(confusion.right)} of ${count(confusion.total)} test images\n`,
   );
   print(`${confusion.toString(test.classes)}\n`);
-  print(`${drawOne(model, test, options.seed % test.length)}\n`);
+  const shown = options.seed % test.length;
+  print(`${drawOne(model, test, shown)}\n`);
   say("saved", `${folder}: weights.safetensors, history.csv, summary.json`);
+  if (options.figures || options.open) {
+    const { openFile, saveFigures } = await import("./figures.js");
+    const [image, label] = test.get(shown);
+    const outputs = answers(model, image);
+    const paths = await saveFigures(folder, { losses: training.losses, image, outputs, names: test.classes, label });
+    say("figures", paths.join(", "));
+    if (options.open) for (const path of paths) openFile(path);
+  }
   return 0;
 }
 
@@ -172,9 +191,3 @@ const outcome = (training: Training) => ({
   imagesPerSecond: training.imagesPerSecond,
   finished: new Date().toISOString(),
 });
-
-const print = (text: string): void => void process.stdout.write(`${text}\n`);
-
-const say = (what: string, text: string): void => print(`${pc.cyan(what.padEnd(9))} ${text}`);
-
-const count = (value: number): string => value.toLocaleString("en");

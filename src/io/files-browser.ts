@@ -19,7 +19,9 @@ export const openFile: typeof node.openFile = (path) => refuse(`reading ${path}`
 export const readFile: typeof node.readFile = (path) => refuse(`reading ${path}`);
 export const writeFileAtomic: typeof node.writeFileAtomic = (path) => refuse(`writing ${path}`);
 export const createFile: typeof node.createFile = (path) => refuse(`writing ${path}`);
+export const writeFileAtomicFrom: typeof node.writeFileAtomicFrom = (path) => refuse(`writing ${path}`);
 export const openAppend: typeof node.openAppend = (path) => refuse(`writing ${path}`);
+export const listFolder: typeof node.listFolder = (path) => refuse(`reading the folder ${path}`);
 export const exists: typeof node.exists = () => false;
 export const fileSize: typeof node.fileSize = () => 0;
 export const removeFile: typeof node.removeFile = (path) => refuse(`removing ${path}`);

@@ -12,6 +12,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readSync,
   renameSync,
   rmSync,
@@ -145,11 +146,38 @@ export function writeFileAtomic(path: string, parts: string | Uint8Array | Itera
   }
 }
 
+/**
+ * The same for a file that somebody else writes: `write` gets the temporary file's path, which is renamed when it is done.
+ */
+export async function writeFileAtomicFrom(path: string, write: (temporary: string) => Promise<void>): Promise<void> {
+  const folder = dirname(path);
+  const temporary = join(folder, `.${randomBytes(6).toString("hex")}.${basename(path)}`);
+  try {
+    mkdirSync(folder, { recursive: true });
+    await write(temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    if (exists(temporary)) removeFile(temporary);
+    throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
+  }
+  syncFolder(folder);
+}
+
 /** Opens `path` for appending, making its folder; `fresh` drops what it held. */
 export function openAppend(path: string, fresh: boolean): FileAppender {
   mkdirSync(dirname(path), { recursive: true });
   const descriptor = openSync(path, fresh ? "w" : "a");
   return { append: (bytes) => writeAll(descriptor, bytes), close: () => closeSync(descriptor) };
+}
+
+/** What lies in a folder, in the order of names; links count as what they lead to. Throws DataError when it is no folder. */
+export function listFolder(path: string): { name: string; folder: boolean }[] {
+  try {
+    const names = readdirSync(path).sort();
+    return names.map((name) => ({ name, folder: statSync(join(path, name)).isDirectory() }));
+  } catch (error) {
+    throw new DataError(`cannot read the folder ${path}: ${reason(error)}`, { cause: error });
+  }
 }
 
 /** True when something lies at `path`. */

@@ -11,12 +11,12 @@ import { record, records } from "../autograd/tape.js";
 import { geometry, weightParts } from "../kernel/convolution.js";
 import type { ConvolutionKernel } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { sum } from "./broadcast.js";
 import { backwardPlans, type Filter, forwardPlan, type Plan } from "./convolution-plan.js";
 import { emptyTensor } from "./core.js";
 import { standsApart, weighApart } from "./depthwise.js";
 import { Executables } from "./executables.js";
 import { launch } from "./launch.js";
-import { sum } from "./reduce.js";
 import { numelOf, type Shape } from "./shape.js";
 import { contiguous, fill, reshape } from "./view.js";
 

@@ -10,13 +10,13 @@ import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { sum as sumOf } from "./broadcast.js";
 import { capturing } from "./capture.js";
 import { deviceOf, emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { isFloating, isInteger } from "./dtype.js";
 import { checkReduction, nllLoss, type Reduction, targetWeights } from "./losses.js";
 import { logSoftmax, softmax } from "./norms.js";
-import { sum as sumOf } from "./reduce.js";
 import { numelOf, sameShape, show } from "./shape.js";
 import { cast, reshape, unsqueeze } from "./view.js";
 

@@ -8,7 +8,7 @@ import * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type BodyStore, deviceOf, emptyTensor, LoopFamily } from "./core.js";
 import { isFloating } from "./dtype.js";
-import { checkedIndices } from "./indexing.js";
+import { checkedIndices } from "./offsets.js";
 import { type Shape, show } from "./shape.js";
 import { cast, contiguous, copyInto, fill, reshape } from "./view.js";
 

@@ -328,6 +328,10 @@ export abstract class TensorBase {
   [Symbol.for("nodejs.util.inspect.custom")](): string {
     return formatTensor(self(this));
   }
+  /** What notebooks show. @internal */
+  [Symbol.for("Jupyter.display")](): Record<string, string> {
+    return { "text/plain": formatTensor(self(this)) };
+  }
   get [Symbol.toStringTag](): string {
     return "Tensor";
   }

@@ -39,7 +39,9 @@ export interface RemoteFile {
   /** At most this many bytes are taken, packed or unpacked. */
   readonly maxBytes: number;
   /** Throws when the unpacked bytes are not what they should be. */
-  check(bytes: Uint8Array<ArrayBuffer>, name: string): void;
+  check?(bytes: Uint8Array<ArrayBuffer>, name: string): void;
+  /** Puts an archive's members in their places, the one at `path` last, instead of unpacking gzip to `path`. */
+  unpack?(packed: Uint8Array<ArrayBuffer>, name: string): Promise<void>;
 }
 
 /** Fetches those of `files` that are not there yet. `what` is what errors call them together. */
@@ -69,7 +71,7 @@ async function anyMirror(
       // A part that was begun elsewhere may be another file's: then once more from the start.
       for (let tries = fileSize(part) > 0 ? 2 : 1; ; tries--) {
         await fetchPart(url, mirror, part, file, options);
-        if (finish(part, file, url)) return true;
+        if (await finish(part, file, url)) return true;
         if (tries === 1) throw new FormatError("checksum differs");
       }
     } catch (error) {
@@ -81,12 +83,16 @@ async function anyMirror(
 }
 
 /** Puts the finished file in its place; false, and the part gone, when its checksum is not the published one. */
-function finish(part: string, file: RemoteFile, url: string): boolean {
+async function finish(part: string, file: RemoteFile, url: string): Promise<boolean> {
   const packed = readFile(part, file.maxBytes);
   try {
     if (md5(packed) !== file.md5) return false;
+    if (file.unpack !== undefined) {
+      await file.unpack(packed, url);
+      return true;
+    }
     const bytes = gunzip(packed, file.maxBytes, url);
-    file.check(bytes, url);
+    file.check?.(bytes, url);
     writeFileAtomic(file.path, bytes);
     return true;
   } finally {

@@ -1,5 +1,5 @@
 /**
- * What MNIST and its kin have in common: grey images of one size in ONE block of bytes, and a label for each. An item
+ * What MNIST, CIFAR and their kin have in common: images of one size in ONE block of bytes, and a label for each. An item
  * is a copy of a few hundred bytes, a batch one gather; no image is a tensor before somebody asks. Where the bytes
  * come from is left to the subclasses.
  */
@@ -12,7 +12,7 @@ import { fromTypedArray, type Tensor } from "../tensor/index.js";
 export const side = 28;
 export const imageBytes = side * side;
 
-/** Items are [image uint8 (28, 28), label]; batches [uint8 (B, 28, 28), int32 (B)]. */
+/** Items are [image uint8 (…image), label]; batches [uint8 (B, …image), int32 (B)]. The image is (28, 28) unless said otherwise. */
 export abstract class LabelledImages extends Dataset<[Tensor, number]> {
   /** The names of the classes, by label. */
   abstract readonly classes: readonly string[];
@@ -26,8 +26,14 @@ export abstract class LabelledImages extends Dataset<[Tensor, number]> {
   #batchPixels = new Uint8Array(0);
   #batchLabels = new Int32Array(0);
 
-  constructor(pixels: Uint8Array, labelBytes: Uint8Array) {
+  /** The shape of an image. */
+  readonly imageShape: readonly number[];
+  readonly #imageBytes: number;
+
+  constructor(pixels: Uint8Array, labelBytes: Uint8Array, imageShape: readonly number[] = [side, side]) {
     super();
+    this.imageShape = imageShape;
+    this.#imageBytes = imageShape.reduce((product, extent) => product * extent, 1);
     this.pixels = pixels;
     this.labelBytes = labelBytes;
   }
@@ -36,11 +42,11 @@ export abstract class LabelledImages extends Dataset<[Tensor, number]> {
     return this.labelBytes.length;
   }
 
-  /** All images, uint8 (N, 28, 28). Made once, when first asked for. */
+  /** All images, uint8 (N, …image). Made once, when first asked for. */
   get images(): Tensor {
     if (this.#images === undefined) {
       for (let index = 0; index < this.length; index++) this.prepare(index);
-      this.#images = fromTypedArray(this.pixels, [this.length, side, side]);
+      this.#images = fromTypedArray(this.pixels, [this.length, ...this.imageShape]);
     }
     return this.#images;
   }
@@ -51,32 +57,32 @@ export abstract class LabelledImages extends Dataset<[Tensor, number]> {
     return this.#labels;
   }
 
-  /** Image `index`, uint8 (28, 28), a copy; and its label. Throws IndexError outside 0 … length − 1. */
+  /** Image `index`, uint8, a copy; and its label. Throws IndexError outside 0 … length − 1. */
   override get(index: number): [Tensor, number] {
-    return [fromTypedArray(this.pixelsOf(index), [side, side]), this.labelBytes[index] as number];
+    return [fromTypedArray(this.pixelsOf(index), [...this.imageShape]), this.labelBytes[index] as number];
   }
 
   override getBatch(indices: ArrayLike<number>): [Tensor, Tensor] {
     const count = indices.length;
     if (this.#batchLabels.length !== count) {
-      this.#batchPixels = new Uint8Array(count * imageBytes);
+      this.#batchPixels = new Uint8Array(count * this.#imageBytes);
       this.#batchLabels = new Int32Array(count);
     }
     const pixels = this.#batchPixels;
     const labels = this.#batchLabels;
     for (let i = 0; i < count; i++) {
       const index = indices[i] as number;
-      pixels.set(this.pixelsOf(index), i * imageBytes);
+      pixels.set(this.pixelsOf(index), i * this.#imageBytes);
       labels[i] = this.labelBytes[index] as number;
     }
-    return [fromTypedArray(pixels, [count, side, side]), fromTypedArray(labels, [count])];
+    return [fromTypedArray(pixels, [count, ...this.imageShape]), fromTypedArray(labels, [count])];
   }
 
-  /** The 784 bytes of one image, row after row: a view, for those who draw. */
+  /** The bytes of one image, row after row: a view, for those who draw. */
   pixelsOf(index: number): Uint8Array {
     checkIndex(this.constructor.name, index, this.length);
     this.prepare(index);
-    return this.pixels.subarray(index * imageBytes, (index + 1) * imageBytes);
+    return this.pixels.subarray(index * this.#imageBytes, (index + 1) * this.#imageBytes);
   }
 
   /** The label of one image. */

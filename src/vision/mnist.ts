@@ -1,12 +1,14 @@
 /**
- * MNIST and Fashion-MNIST: found on disk where people keep them, or downloaded. The two differ in a name, places and
- * checksums only. Files are parsed by `idx.ts`, fetched by `download.ts`.
+ * MNIST, Fashion-MNIST and Kuzushiji-MNIST: found on disk where people keep them, or downloaded. They differ in a name, places
+ * and checksums only. Files are found and checked by `idx-images.ts`, fetched by `download.ts`.
  */
-import { environment, exists, join, userDataFolder } from "#files";
-import { DataError, FormatError } from "../errors.js";
+import { join } from "#files";
 import { type DownloadOptions, downloadAll, type RemoteFile } from "./download.js";
-import { parseIdx, readIdx } from "./idx.js";
-import { imageBytes, LabelledImages, side } from "./labelled-images.js";
+import { parseIdx } from "./idx.js";
+import { type FileNames, find, load, type MNISTBytes, type Variant } from "./idx-images.js";
+import { LabelledImages } from "./labelled-images.js";
+
+export type { MNISTBytes };
 
 export interface MNISTOptions {
   /**
@@ -18,23 +20,24 @@ export interface MNISTOptions {
   train?: boolean;
 }
 
-/** The two files of a half of the data, as bytes in memory. */
-export interface MNISTBytes {
-  images: Uint8Array<ArrayBuffer>;
-  labels: Uint8Array<ArrayBuffer>;
-}
+/** The files of 60,000 images take 47 MB; nothing that calls itself MNIST may take more than this. */
+const maxFileBytes = 64 * 2 ** 20;
 
-/** What tells the members of the family apart. */
-interface Variant {
-  readonly name: string;
-  readonly folders: readonly string[];
-  readonly systemFolders: readonly string[];
+/** Files that can be fetched. */
+interface Published extends Variant {
   readonly mirrors: readonly string[];
   readonly md5: Readonly<Record<string, string>>;
 }
 
-const digits: Variant = {
+const files = (train: boolean): FileNames => {
+  const half = train ? "train" : "t10k";
+  return { images: `${half}-images-idx3-ubyte`, labels: `${half}-labels-idx1-ubyte` };
+};
+
+const digits: Published = {
   name: "MNIST",
+  files,
+  lastLabel: 9,
   folders: ["MNIST/raw", "mnist", "."],
   systemFolders: [],
   mirrors: ["https://ossci-datasets.s3.amazonaws.com/mnist", "https://storage.googleapis.com/cvdf-datasets/mnist"],
@@ -47,8 +50,10 @@ const digits: Variant = {
   },
 };
 
-const fashion: Variant = {
+const fashion: Published = {
   name: "FashionMNIST",
+  files,
+  lastLabel: 9,
   folders: ["FashionMNIST/raw", "fashion-mnist", "."],
   // Debian's package dataset-fashion-mnist
   systemFolders: ["/usr/share/datasets/fashion-mnist"],
@@ -65,12 +70,20 @@ const fashion: Variant = {
   },
 };
 
-/** The files of 60,000 images take 47 MB; nothing that calls itself MNIST may take more than this. */
-const maxFileBytes = 64 * 2 ** 20;
-
-const fileNames = (train: boolean) => {
-  const half = train ? "train" : "t10k";
-  return { images: `${half}-images-idx3-ubyte`, labels: `${half}-labels-idx1-ubyte` };
+const kuzushiji: Published = {
+  name: "KMNIST",
+  files,
+  lastLabel: 9,
+  folders: ["KMNIST/raw", "kmnist", "."],
+  systemFolders: [],
+  mirrors: ["http://codh.rois.ac.jp/kmnist/dataset/kmnist"],
+  // Source: torchvision.datasets.KMNIST
+  md5: {
+    "train-images-idx3-ubyte": "bdb82020997e1d708af4cf47b453dcf7",
+    "train-labels-idx1-ubyte": "e144d726b3acfaa3e44228e80efcd344",
+    "t10k-images-idx3-ubyte": "5c965bf0a639b31b8f53240b1b52f4d7",
+    "t10k-labels-idx1-ubyte": "7320c461ea6c1c855c0b718fb2a4b134",
+  },
 };
 
 /**
@@ -86,7 +99,7 @@ const fileNames = (train: boolean) => {
  * const [image, label] = train.get(0);
  */
 export class MNIST extends LabelledImages {
-  protected static readonly variant: Variant = digits;
+  protected static readonly variant: Published = digits;
   readonly classes: readonly string[] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
   constructor(options: MNISTOptions | MNISTBytes = {}) {
@@ -106,11 +119,8 @@ export class MNIST extends LabelledImages {
 
   /** The folder that holds the wanted half, or undefined. Looks at names only. */
   static find(options: MNISTOptions = {}): string | undefined {
-    const names = fileNames(options.train ?? true);
     // biome-ignore lint/complexity/noThisInStatic: each class has its own places
-    return candidates(this.variant, options.root).find(
-      (folder) => pathOf(folder, names.images) !== undefined && pathOf(folder, names.labels) !== undefined,
-    );
+    return find(this.variant, options.root, options.train ?? true);
   }
 
   /**
@@ -147,7 +157,7 @@ export class MNIST extends LabelledImages {
  * test.classes[test.get(0)[1]]; // "Ankle boot"
  */
 export class FashionMNIST extends MNIST {
-  protected static override readonly variant: Variant = fashion;
+  protected static override readonly variant: Published = fashion;
   override readonly classes = [
     "T-shirt/top",
     "Trouser",
@@ -162,59 +172,14 @@ export class FashionMNIST extends MNIST {
   ];
 }
 
-function candidates(variant: Variant, root: string | undefined): string[] {
-  if (root !== undefined) return variant.folders.map((folder) => join(root, folder));
-  const roots = [environment("CRESSET_DATA"), "data", userDataFolder()].filter((place) => place !== undefined);
-  return [...roots.flatMap((place) => candidates(variant, place)), ...variant.systemFolders];
+/**
+ * Cursive Japanese characters, 28×28, ten syllables, laid out as MNIST (Clanuwat et al., 2018).
+ *
+ * @example
+ * await KMNIST.download("data");
+ * const train = new KMNIST({ root: "data" });
+ */
+export class KMNIST extends MNIST {
+  protected static override readonly variant: Published = kuzushiji;
+  override readonly classes = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"];
 }
-
-/** The file, plain or packed; undefined when neither is there. */
-const pathOf = (folder: string, name: string): string | undefined =>
-  [join(folder, name), join(folder, `${name}.gz`)].find(exists);
-
-function load(variant: Variant, options: MNISTOptions | MNISTBytes): { pixels: Uint8Array; labels: Uint8Array } {
-  if ("images" in options) {
-    return check(variant, parseIdx(options.images, "images"), parseIdx(options.labels, "labels"), "images", "labels");
-  }
-  const names = fileNames(options.train ?? true);
-  const folders = candidates(variant, options.root);
-  for (const folder of folders) {
-    const images = pathOf(folder, names.images);
-    const labels = pathOf(folder, names.labels);
-    if (images === undefined || labels === undefined) continue;
-    const limit = { maxBytes: maxFileBytes };
-    return check(variant, readIdx(images, limit), readIdx(labels, limit), images, labels);
-  }
-  const where = folders.length > 4 ? `${folders.slice(0, 4).join(", ")}, …` : folders.join(", ");
-  throw new DataError(
-    `${variant.name}: no ${names.images} and ${names.labels} (plain or .gz) in ${where}; ` +
-      `await ${variant.name}.download("data") fetches them`,
-  );
-}
-
-function check(
-  variant: Variant,
-  images: ReturnType<typeof parseIdx>,
-  labels: ReturnType<typeof parseIdx>,
-  imageFile: string,
-  labelFile: string,
-) {
-  const [count, height, width] = images.shape;
-  if (!(images.data instanceof Uint8Array) || images.shape.length !== 3 || height !== side || width !== side) {
-    throw new FormatError(
-      `${imageFile}: holds ${describe(images)}; ${variant.name} images are uint8 N × ${side} × ${side}`,
-    );
-  }
-  if (!(labels.data instanceof Uint8Array) || labels.shape.length !== 1) {
-    throw new FormatError(`${labelFile}: holds ${describe(labels)}; ${variant.name} labels are uint8 N`);
-  }
-  if (labels.shape[0] !== count) {
-    throw new FormatError(`${labelFile}: ${labels.shape[0]} labels for the ${count} images of ${imageFile}`);
-  }
-  const odd = labels.data.findIndex((label) => label > 9);
-  if (odd >= 0) throw new FormatError(`${labelFile}: label ${odd} is ${labels.data[odd]}; labels are 0 to 9`);
-  return { pixels: images.data.subarray(0, (count as number) * imageBytes), labels: labels.data };
-}
-
-const describe = ({ data, shape }: ReturnType<typeof parseIdx>): string =>
-  `${data.constructor.name.replace("Array", "").toLowerCase()} ${shape.join(" × ")}`;

@@ -49,7 +49,7 @@ describe("the packed package", () => {
     expect(first.err).toBe("");
     expect(first.out).toBe("5.75 tensor([[1., 1., 1.],\n        [1., 1., 1.]])\n");
 
-    for (const entry of ["data", "vision", "io"]) {
+    for (const entry of ["data", "vision", "io", "training", "plot"]) {
       writeFileSync(
         join(project.folder, "entry.js"),
         `import "cresset/${entry}"; import { ones } from "cresset"; console.log(ones([2]).sum().item());`,
@@ -68,6 +68,28 @@ describe("the packed package", () => {
       "loadOnnx needs a package that is not installed: npm install @bufbuild/protobuf\n",
     );
     renameSync(join(project.folder, "put-away"), join(project.folder, "node_modules/@bufbuild"));
+  });
+
+  it("names what to install where an optional library is wanted and absent", () => {
+    writeFileSync(
+      join(project.folder, "optional.js"),
+      `import { readCsv } from "cresset/data"; import * as plot from "cresset/plot"; import { zeros } from "cresset";
+       import { writeFileSync } from "node:fs";
+       writeFileSync("table.csv", "a\\n1\\n");
+       const said = async (work) => console.log(await work().catch((error) => error.name + ": " + error.message));
+       await said(() => readCsv("table.csv"));
+       await said(() => plot.line([1, 2]).svg());
+       await said(() => plot.imshow(zeros([2, 2]), { cmap: "gray" }).svg());
+       await said(() => plot.graph(zeros([1])).svg());`,
+    );
+    const { out, err } = node("optional.js");
+    expect(err).toBe("");
+    expect(out.trim().split("\n")).toEqual([
+      "DataError: tables in files are read by DuckDB, which is not installed: npm install @duckdb/node-api",
+      "DataError: charts are drawn by Vega: not installed; npm install vega vega-lite",
+      "DataError: images: not installed; npm install fast-png",
+      "DataError: graphs are drawn by Graphviz: not installed; npm install @viz-js/viz",
+    ]);
   });
 
   it("refuses what it does not export", () => {

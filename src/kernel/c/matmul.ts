@@ -6,10 +6,10 @@
  */
 import type { Expr, MatmulKernel } from "../ir.js";
 import { cType, emitExpr, type Names } from "./expression.js";
-import { lanesOf, tileKernels, transpose, vectorTypes } from "./micro.js";
+import { lanesOf, tileKernels, transpose, type Vectors, vectorTypes } from "./micro.js";
 
 export interface Tiling {
-  /** Bytes of a vector register: 64 (AVX-512), 32 (AVX2), 16 (NEON, SSE). */
+  /** Bytes of a vector register. */
   readonly vector: number;
   /** The most rows of a tile, and its columns in vectors. */
   readonly rows: number;
@@ -20,10 +20,11 @@ export interface Tiling {
   readonly blockTiles: number;
 }
 
-export function tilingFor(vector: number): Tiling {
-  if (vector === 64) return { vector, rows: 14, columns: 2, depth: 320, blockTiles: 10 };
-  if (vector === 32) return { vector, rows: 6, columns: 2, depth: 304, blockTiles: 20 };
-  return { vector, rows: 6, columns: 4, depth: 256, blockTiles: 20 };
+/** Tiles that leave registers for a row of B and a number of A: one more and compilers keep sums in memory. */
+export function tilingFor({ bytes, count }: Vectors): Tiling {
+  if (bytes === 64) return { vector: bytes, rows: 14, columns: 2, depth: 320, blockTiles: 10 };
+  if (count === 32) return { vector: bytes, rows: 7, columns: 3, depth: 256, blockTiles: 20 };
+  return { vector: bytes, rows: 6, columns: 2, depth: 304, blockTiles: 20 };
 }
 
 /** Columns of one sliver of B. */

@@ -6,6 +6,12 @@
 
 export type MatrixType = "float32" | "float64";
 
+/** A processor's vector registers: bytes of one (AVX-512 64, AVX2 32, NEON and SSE 16), and how many there are. */
+export interface Vectors {
+  readonly bytes: 64 | 32 | 16;
+  readonly count: 16 | 32;
+}
+
 /** How C types of a matrix type are written, and how many fit a vector register of `vector` bytes. */
 export interface Lanes {
   readonly type: MatrixType;

@@ -1,6 +1,6 @@
 /**
- * Renders a LoopKernel to WebAssembly: the loops over units, axes and blocks, and the passes over the inner axes. What is
- * evaluated in them is `values.ts`'s, accumulators are `sums.ts`'s, the analysis before it `plan.ts`'s.
+ * Renders a LoopKernel to WebAssembly: the loops over axes and blocks, and the passes over the inner axes. Units are walked in
+ * `units.ts`; what is evaluated in them is `values.ts`'s, accumulators are `sums.ts`'s, the analysis before it `plan.ts`'s.
  *
  * A loop along the vector axis is written up to three times: several vectors an iteration, one vector, one element.
  */
@@ -10,6 +10,7 @@ import { loadScalar, storeElements, storeScalar } from "./memory.js";
 import { emitFold, wasmTypeOf } from "./ops.js";
 import { type Pass, Plan, type Variant } from "./plan.js";
 import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
+import { ARGS, BEGIN, END, type Part, type Pointers, Units } from "./units.js";
 import { type Registers, type Scope, Values } from "./values.js";
 
 /** A module whose `run(args, begin, end, scratch)` runs the units from begin to end; `args` points to the argument block. */
@@ -19,19 +20,6 @@ export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<Arra
   new LoopRenderer(kernel, f).render();
   return module.encode(f);
 }
-
-const [ARGS, BEGIN, END] = [0, 1, 2];
-
-type Pointers = ReadonlyMap<number, number>;
-
-/** A part of the vector axis: the locals that hold its ends. */
-interface Part {
-  readonly from: number;
-  readonly end: number;
-}
-
-/** Units and elements of a tile. */
-const [TILE_ROWS, TILE_COLUMNS] = [16, 8];
 
 const single: Variant = { copies: 1, lanes: 1 };
 
@@ -64,8 +52,8 @@ class LoopRenderer {
     const axes = kernel.vector === "inner" ? kernel.outer : kernel.outer - 1;
     f.get(BEGIN).get(END).op("i32.lt_s");
     f.if(() => {
-      if (axes > 0 && plan.tiled) this.tiles(axes, pointers, row);
-      else if (axes > 0) this.units(axes, pointers, row);
+      if (axes > 0 && plan.tiled) new Units(f, this.at, axes, pointers).tiles(plan.axis, row);
+      else if (axes > 0) new Units(f, this.at, axes, pointers).each(row);
       else {
         for (const [s, p] of pointers) f.get(this.at.base[s]).set(p);
         row();
@@ -105,112 +93,6 @@ class LoopRenderer {
       }),
     );
     return { base, size, stride, scalars: kernel.scalars.map(read), counters: axes.map(() => f.local("i32")) };
-  }
-
-  /** Runs `row` for the units from begin to end: odometer and row pointers. */
-  private units(axes: number, pointers: Pointers, row: () => void): void {
-    const { f } = this;
-    this.start(axes);
-    const unit = f.local("i32");
-    f.get(BEGIN).set(unit);
-    f.repeat(
-      () => f.get(unit).get(END).op("i32.lt_s"),
-      () => {
-        this.point(axes, pointers);
-        row();
-        this.carry(axes - 1);
-        f.get(unit).i32(1).op("i32.add").set(unit);
-      },
-    );
-  }
-
-  /**
-   * The same by tiles: a few units at a time, and of each a part of the vector axis, so that the cache lines of an operand which
-   * is strided along that axis are read once, by all the units whose numbers lie in them.
-   */
-  private tiles(axes: number, pointers: Pointers, row: (part: Part) => void): void {
-    const { f } = this;
-    const { counters, size } = this.at;
-    const near = axes - 1;
-    const [unit, high, first, stop, from, end] = Array.from({ length: 6 }, () => f.local("i32"));
-    const least = (limit: () => void): void => {
-      // the smaller of what is on the stack and `limit`
-      const [a, b] = [f.local("i32"), f.local("i32")];
-      f.set(a);
-      limit();
-      f.set(b).get(a).get(b).get(a).get(b).op("i32.lt_s").op("select");
-    };
-    this.start(axes);
-    f.get(BEGIN).set(unit);
-    f.repeat(
-      () => f.get(unit).get(END).op("i32.lt_s"),
-      () => {
-        f.get(counters[near]).set(first);
-        f.get(size[near]).get(first).op("i32.sub");
-        least(() => f.get(END).get(unit).op("i32.sub"));
-        least(() => f.i32(TILE_ROWS));
-        f.tee(high).get(first).op("i32.add").set(stop);
-        f.i32(0).set(from);
-        f.repeat(
-          () => f.get(from).get(size[this.plan.axis]).op("i32.lt_s"),
-          () => {
-            f.get(from).i32(TILE_COLUMNS).op("i32.add");
-            least(() => f.get(size[this.plan.axis]));
-            f.set(end).get(first).set(counters[near]);
-            f.repeat(
-              () => f.get(counters[near]).get(stop).op("i32.lt_s"),
-              () => {
-                this.point(axes, pointers);
-                row({ from, end });
-                f.get(counters[near]).i32(1).op("i32.add").set(counters[near]);
-              },
-            );
-            f.get(end).set(from);
-          },
-        );
-        f.get(stop).i32(1).op("i32.sub").set(counters[near]);
-        this.carry(near);
-        f.get(unit).get(high).op("i32.add").set(unit);
-      },
-    );
-  }
-
-  /** The index of unit `begin` on each axis. */
-  private start(axes: number): void {
-    const { f } = this;
-    const { counters, size } = this.at;
-    const rest = f.local("i32");
-    f.get(BEGIN).set(rest);
-    for (let a = axes - 1; a >= 0; a--) {
-      f.get(rest);
-      if (a > 0) f.get(size[a]).op("i32.rem_u");
-      f.set(counters[a]);
-      if (a > 0) f.get(rest).get(size[a]).op("i32.div_u").set(rest);
-    }
-  }
-
-  /** Moves the index of axis `a` by one, and those before it where it is at its end. */
-  private carry(a: number): void {
-    const { f } = this;
-    const { counters, size } = this.at;
-    f.get(counters[a]).i32(1).op("i32.add").set(counters[a]);
-    if (a === 0) return;
-    f.get(counters[a]).get(size[a]).op("i32.eq");
-    f.if(() => {
-      f.i32(0).set(counters[a]);
-      this.carry(a - 1);
-    });
-  }
-
-  /** Points every operand at the unit of the current indices. */
-  private point(axes: number, pointers: Pointers): void {
-    const { f } = this;
-    const { counters, base, stride } = this.at;
-    for (const [s, p] of pointers) {
-      f.get(base[s]);
-      for (let a = 0; a < axes; a++) f.get(counters[a]).get(stride[s][a]).op("i32.mul").op("i32.add");
-      f.set(p);
-    }
   }
 
   // ── vector "inner": one row at a time ──

@@ -1,0 +1,212 @@
+/**
+ * Data sets from CSV files: a line is an item, one column its label. The seed's layout of MNIST is a label and 784
+ * pixels. `CsvDataset` holds all of it in one tensor, `CsvStream` never more than a few thousand lines.
+ */
+import { stream } from "#tables";
+import { DataError, FormatError, ValueError } from "../errors.js";
+import type { TypedArray } from "../ops/creation.js";
+import { fromTypedArray, type Tensor, tensor } from "../tensor/index.js";
+import { checkIndex, Dataset, IterableDataset } from "./dataset.js";
+import { Misfit, type Piece } from "./table/builder.js";
+import { allocate } from "./table/column.js";
+import { type CsvPlan, explain, planCsv } from "./table/read.js";
+
+export interface CsvDatasetOptions {
+  /** 0: the first line has names; null (the default, as MNIST's files are): it is the first item. */
+  header?: 0 | null;
+  /** Which column is the label, counted from 0; 0 by default. */
+  label?: number;
+  /** What separates values; "," by default. */
+  sep?: string;
+  /** The dtype of the features: float32 by default. uint8 holds pixels in a quarter of the memory. */
+  dtype?: "uint8" | "int32" | "float32" | "float64";
+  /** Features are divided by this: 255 for pixels. Only for float dtypes. */
+  divisor?: number;
+  /** How many items to read; all by default. */
+  nrows?: number;
+}
+
+interface Block {
+  readonly features: TypedArray;
+  readonly labels: Int32Array;
+}
+
+interface Layout {
+  readonly plan: CsvPlan;
+  readonly label: number;
+  readonly width: number;
+  readonly dtype: NonNullable<CsvDatasetOptions["dtype"]>;
+  readonly divisor: number;
+}
+
+async function layoutOf(what: string, path: string, options: CsvDatasetOptions): Promise<Layout> {
+  const { header = null, label = 0, sep, dtype = "float32", divisor = 1, nrows } = options;
+  if (!(Number.isFinite(divisor) && divisor !== 0)) throw new ValueError(`${what}: divisor is ${divisor}`);
+  if (divisor !== 1 && !dtype.startsWith("float")) {
+    throw new ValueError(`${what}: divisor ${divisor} makes fractions; dtype is ${dtype}`);
+  }
+  const plan = await planCsv(what, path, { header, sep, nrows, dtype: dtype === "float32" ? "float32" : "float64" });
+  if (!(Number.isInteger(label) && label >= 0 && label < plan.columns.length)) {
+    throw new ValueError(`${what}: label is column ${label}; ${path} has columns 0 to ${plan.columns.length - 1}`);
+  }
+  return { plan, label, width: plan.columns.length - 1, dtype, divisor };
+}
+
+/** Lines that are filled before the next column is read: their part of the block stays in the cache. */
+const run = 64;
+
+/** The file's lines as blocks of row-major features and of labels. */
+async function* blocks(what: string, { plan, label, width, dtype, divisor }: Layout): AsyncGenerator<Block> {
+  let before = 0;
+  try {
+    for await (const { length, piece } of stream(plan.sql, plan.columns)) {
+      const features = allocate(dtype, length * width) as Float64Array;
+      const labels = new Int32Array(length);
+      const pieces = plan.columns.map(({ name }, c) => complete(piece(c), name, before));
+      fill(labels, 1, 0, pieces[label] as Float64Array, 0, length, 1, (i) =>
+        misfit(plan, label, before + i, pieces, i, "int32"),
+      );
+      const rest = pieces.filter((_, c) => c !== label);
+      for (let start = 0; start < length; start += run) {
+        const end = Math.min(length, start + run);
+        for (const [c, from] of rest.entries()) {
+          const column = c < label ? c : c + 1;
+          fill(features, width, c, from, start, end, divisor, (i) =>
+            misfit(plan, column, before + i, pieces, i, dtype),
+          );
+        }
+      }
+      before += length;
+      yield { features, labels };
+    }
+  } catch (error) {
+    throw explain(what, plan, error);
+  }
+}
+
+/** Copies part of a column to every `stride`-th place; an integer that does not fit, or a fraction, is a misfit. */
+function fill(
+  to: Float64Array | Int32Array,
+  stride: number,
+  offset: number,
+  from: Float64Array,
+  start: number,
+  end: number,
+  divisor: number,
+  wrong: (row: number) => never,
+): void {
+  const whole = !(to instanceof Float32Array || to instanceof Float64Array);
+  for (let i = start, at = start * stride + offset; i < end; i++, at += stride) {
+    const value = (from[i] as number) / divisor;
+    to[at] = value;
+    if (whole && to[at] !== value) wrong(i);
+  }
+}
+
+function complete({ data, valid }: Piece, name: string, before: number): Float64Array {
+  const missing = valid === null ? -1 : valid.indexOf(0);
+  if (missing >= 0) throw new Misfit(name, before + missing, "nothing", "float32");
+  return data as Float64Array;
+}
+
+function misfit(
+  plan: CsvPlan,
+  column: number,
+  row: number,
+  pieces: readonly Float64Array[],
+  i: number,
+  dtype: "int32" | "uint8" | "float32" | "float64",
+): never {
+  throw new Misfit(plan.columns[column]?.name ?? "", row, String(pieces[column]?.[i]), dtype);
+}
+
+/**
+ * A CSV file of labelled items in memory. Items are [features (columns − 1), label]; a `DataLoader` gives
+ * [features (B, columns − 1), int32 labels (B)].
+ *
+ * Errors: DataError when the file is absent; FormatError, with line and column, for a line of another length, a missing
+ * value, text among numbers, a label that is not a whole number, and a feature that its dtype does not hold.
+ *
+ * @example
+ * const train = await CsvDataset.read("mnist_train.csv", { divisor: 255 });
+ * const [image, label] = train.get(0); // float32 (784) in 0 … 1, and its digit
+ */
+export class CsvDataset extends Dataset<[Tensor, number]> {
+  /** All features, (N, columns − 1). */
+  readonly features: Tensor;
+  /** All labels, int32 (N). */
+  readonly labels: Tensor;
+  readonly #labels: Int32Array;
+
+  private constructor(features: Tensor, labels: Int32Array) {
+    super();
+    this.features = features;
+    this.labels = fromTypedArray(labels, [labels.length]);
+    this.#labels = labels;
+  }
+
+  /** Reads the file. */
+  static async read(path: string, options: CsvDatasetOptions = {}): Promise<CsvDataset> {
+    const layout = await layoutOf("CsvDataset", path, options);
+    const parts: Block[] = [];
+    let length = 0;
+    for await (const block of blocks("CsvDataset", layout)) {
+      parts.push(block);
+      length += block.labels.length;
+    }
+    if (length === 0) throw new FormatError(`CsvDataset: ${path} has no lines of data`);
+    const features = allocate(layout.dtype, length * layout.width) as Float64Array;
+    const labels = new Int32Array(length);
+    let at = 0;
+    for (const part of parts.splice(0)) {
+      features.set(part.features as Float64Array, at * layout.width);
+      labels.set(part.labels, at);
+      at += part.labels.length;
+    }
+    return new CsvDataset(fromTypedArray(features, [length, layout.width]), labels);
+  }
+
+  override get length(): number {
+    return this.#labels.length;
+  }
+
+  override get(index: number): [Tensor, number] {
+    checkIndex("CsvDataset", index, this.length);
+    return [this.features.select(0, index), this.#labels[index] as number];
+  }
+
+  override getBatch(indices: ArrayLike<number>): [Tensor, Tensor] {
+    const rows = tensor(Int32Array.from(indices));
+    return [this.features.indexSelect(0, rows), this.labels.indexSelect(0, rows)];
+  }
+}
+
+/**
+ * The same items, one after another, for files larger than memory: iterate with `for await`, or give it to a
+ * `DataLoader` and iterate that with `for await`. Each iteration reads the file anew.
+ *
+ * @example
+ * for await (const [image, label] of new CsvStream("mnist_train.csv", { divisor: 255 })) console.log(image.shape, label);
+ */
+export class CsvStream extends IterableDataset<[Tensor, number]> {
+  readonly path: string;
+  readonly #options: CsvDatasetOptions;
+
+  constructor(path: string, options: CsvDatasetOptions = {}) {
+    super();
+    this.path = path;
+    this.#options = options;
+  }
+
+  [Symbol.iterator](): Iterator<[Tensor, number]> {
+    throw new DataError(`CsvStream: ${this.path} is read as time goes; iterate with for await`);
+  }
+
+  override async *[Symbol.asyncIterator](): AsyncIterator<[Tensor, number]> {
+    const layout = await layoutOf("CsvStream", this.path, this.#options);
+    for await (const { features, labels } of blocks("CsvStream", layout)) {
+      const all = fromTypedArray(features, [labels.length, layout.width]);
+      for (const [i, label] of labels.entries()) yield [all.select(0, i), label];
+    }
+  }
+}

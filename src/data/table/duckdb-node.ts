@@ -1,0 +1,213 @@
+/**
+ * DuckDB under the tables, in Node: reads and writes files, answers SQL. The package's `#tables` import picks this file
+ * in Node and `duckdb-browser.ts` elsewhere. It is loaded when a table is first read, and knows bytes and columns; what
+ * a user sees is left to `read.ts` and `data-frame.ts`.
+ */
+import { createRequire } from "node:module";
+import type { DuckDBConnection, DuckDBDataChunk } from "@duckdb/node-api";
+import type Bindings from "@duckdb/node-bindings";
+import { DataError } from "../../errors.js";
+import type { Piece, Target } from "./builder.js";
+import type { Column } from "./column.js";
+
+/** As much of the library's connection as is used elsewhere: its own types are not there where it is not installed. */
+export interface Connection {
+  run(sql: string): Promise<unknown>;
+}
+/** Column i of a chunk, as `kinds[i]` says. */
+export interface Batch {
+  readonly length: number;
+  piece(column: number): Piece;
+}
+/** How DuckDB hands a column over, after a cast where it has a type of its own. */
+export interface ResultColumn {
+  readonly name: string;
+  readonly type: string;
+  readonly target: Target;
+}
+
+const arrays = {
+  UTINYINT: Uint8Array,
+  TINYINT: Int8Array,
+  SMALLINT: Int16Array,
+  INTEGER: Int32Array,
+  BIGINT: BigInt64Array,
+  FLOAT: Float32Array,
+  DOUBLE: Float64Array,
+} as const;
+type Numeric = keyof typeof arrays;
+
+interface Library {
+  readonly connection: DuckDBConnection;
+  readonly bindings: typeof Bindings;
+  readonly api: typeof import("@duckdb/node-api");
+}
+let opened: Promise<Library> | undefined;
+
+function library(): Promise<Library> {
+  opened ??= open().catch((error: unknown) => {
+    opened = undefined;
+    throw error;
+  });
+  return opened;
+}
+
+async function open(): Promise<Library> {
+  try {
+    const api = await import("@duckdb/node-api");
+    // Whole columns as bytes are in the lower package, which comes with this one.
+    const beside = createRequire(createRequire(import.meta.url).resolve("@duckdb/node-api"));
+    const bindings = beside("@duckdb/node-bindings") as typeof Bindings;
+    // A file must not make the library fetch anything.
+    const settings = { autoinstall_known_extensions: "false", autoload_known_extensions: "false" };
+    const instance = await api.DuckDBInstance.create(":memory:", settings);
+    return { connection: await instance.connect(), bindings, api };
+  } catch (error) {
+    if (
+      (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND" ||
+      (error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND"
+    ) {
+      throw new DataError("tables in files are read by DuckDB, which is not installed: npm install @duckdb/node-api", {
+        cause: error,
+      });
+    }
+    throw error;
+  }
+}
+
+/** The library's own object: a connection to the database in memory that everything here uses. */
+export const connection = async (): Promise<Connection> => (await library()).connection;
+
+export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
+export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+
+/** The rows of a small result as JavaScript's values. */
+export async function rows(sql: string): Promise<Record<string, unknown>[]> {
+  return (await (await library()).connection.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[];
+}
+
+/** What a query gives, and for each column what it is cast to on the way here. */
+export async function describe(sql: string): Promise<ResultColumn[]> {
+  const described = await rows(`describe ${sql}`);
+  return described.map(({ column_name, column_type }) => resultColumn(String(column_name), String(column_type)));
+}
+
+function resultColumn(name: string, type: string): ResultColumn {
+  switch (type) {
+    case "BOOLEAN":
+      return { name, type: "UTINYINT", target: "bool" };
+    case "UTINYINT":
+      return { name, type, target: "uint8" };
+    case "TINYINT":
+      return { name, type, target: "int8" };
+    case "SMALLINT":
+      return { name, type, target: "int16" };
+    case "USMALLINT":
+    case "INTEGER":
+      return { name, type: "INTEGER", target: "int32" };
+    case "UINTEGER":
+    case "BIGINT":
+      return { name, type: "BIGINT", target: "int64" };
+    case "FLOAT":
+      return { name, type, target: "float32" };
+    case "DOUBLE":
+    case "UBIGINT":
+    case "HUGEINT":
+    case "UHUGEINT":
+      return { name, type: "DOUBLE", target: "float64" };
+    default:
+      return type.startsWith("DECIMAL")
+        ? { name, type: "DOUBLE", target: "float64" }
+        : { name, type: "VARCHAR", target: "string" };
+  }
+}
+
+/** A query's rows, a few thousand at a time, in order. */
+export async function* stream(sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch> {
+  const { connection: own, bindings } = await library();
+  const list = columns.map(({ name, type }) => `cast(${quoteName(name)} as ${type}) as ${quoteName(name)}`);
+  const result = await own.stream(`select ${list.join(", ")} from (${sql})`);
+  for (;;) {
+    const chunk = await result.fetchChunk();
+    if (chunk === null || chunk.rowCount === 0) return;
+    yield { length: chunk.rowCount, piece: (i) => pieceOf(chunk, i, (columns[i] as ResultColumn).type, bindings) };
+  }
+}
+
+function pieceOf(chunk: DuckDBDataChunk, column: number, type: string, bindings: typeof Bindings): Piece {
+  const count = chunk.rowCount;
+  if (type === "VARCHAR") {
+    const values = chunk.getColumnValues(column) as (string | null)[];
+    const valid = values.includes(null) ? Uint8Array.from(values, (value) => (value === null ? 0 : 1)) : null;
+    return { data: values.map((value) => value ?? ""), valid };
+  }
+  const vector = bindings.data_chunk_get_vector(chunk.chunk, column);
+  const Values = arrays[type as Numeric];
+  const bytes = bindings.vector_get_data(vector, count * Values.BYTES_PER_ELEMENT);
+  const data = new Values(bytes.buffer as ArrayBuffer, bytes.byteOffset, count);
+  // Bit i of the mask is 1 where row i has a value; there is no mask where all have one.
+  const mask = bindings.vector_get_validity(vector, Math.ceil(count / 64) * 8) as Uint8Array | null;
+  if (mask === null || isFull(mask, count)) return { data, valid: null };
+  const valid = new Uint8Array(count);
+  for (let i = 0; i < count; i++) valid[i] = ((mask[i >> 3] as number) >> (i & 7)) & 1;
+  return { data, valid };
+}
+
+function isFull(mask: Uint8Array, count: number): boolean {
+  for (let i = 0; i < count >> 3; i++) if (mask[i] !== 255) return false;
+  const rest = (1 << (count & 7)) - 1;
+  return ((mask[count >> 3] ?? 0) & rest) === rest;
+}
+
+const typeOf = {
+  bool: "BOOLEAN",
+  uint8: "UTINYINT",
+  int8: "TINYINT",
+  int16: "SMALLINT",
+  int32: "INTEGER",
+  int64: "BIGINT",
+  float32: "FLOAT",
+  float64: "DOUBLE",
+  string: "VARCHAR",
+} as const;
+
+/** Rows of a chunk: what DuckDB takes at once. */
+const chunkRows = 2048;
+
+/** Makes a table of columns, runs `work` while it is there, and drops it. */
+export async function withTable<T>(
+  name: string,
+  columns: readonly Column[],
+  length: number,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { connection: own, api } = await library();
+  const list = columns.map((column) => `${quoteName(column.name)} ${typeOf[column.dtype]}`);
+  await own.run(`create or replace temp table ${quoteName(name)} (${list.join(", ")})`);
+  try {
+    const appender = await own.createAppender(name, null, "temp");
+    const types = columns.map(({ dtype }) => api[typeOf[dtype]]);
+    for (let start = 0; start < length; start += chunkRows) {
+      const count = Math.min(chunkRows, length - start);
+      const chunk = api.DuckDBDataChunk.create(types, count);
+      chunk.setColumns(columns.map((column) => valuesOf(column, start, count)));
+      appender.appendDataChunk(chunk);
+    }
+    appender.closeSync();
+    return await work();
+  } finally {
+    await own.run(`drop table if exists ${quoteName(name)}`);
+  }
+}
+
+function valuesOf(
+  { data, dtype, valid }: Column,
+  start: number,
+  count: number,
+): (number | bigint | string | boolean | null)[] {
+  return Array.from({ length: count }, (_, i) => {
+    if (valid !== null && valid[start + i] === 0) return null;
+    const value = data[start + i] as number | bigint | string;
+    return dtype === "bool" ? value !== 0 : value;
+  });
+}

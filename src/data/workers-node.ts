@@ -1,0 +1,50 @@
+/**
+ * Threads in Node, for loaders. The package's `#workers` import picks this file in Node and `workers-browser.ts` elsewhere.
+ * What is said between a loader and its workers is in `worker-pool.ts` and `serve.ts`.
+ */
+import { isMainThread, parentPort, type Transferable, Worker } from "node:worker_threads";
+
+export type { Transferable };
+
+/** A worker, seen from the loader. */
+export interface LoaderWorker {
+  post(message: unknown): void;
+  /** Called with each message, and once when the worker has ended or could not start. */
+  listen(message: (data: unknown) => void, ended: (error: Error) => void): void;
+  end(): void;
+  /** Whether the process waits for it. */
+  keepAlive(yes: boolean): void;
+}
+
+/** The loader, seen from a worker. */
+export interface LoaderParent {
+  post(message: unknown, transfer: Transferable[]): void;
+  listen(message: (data: unknown) => void): void;
+}
+
+/** The script of a worker, or a function that starts it. */
+export type WorkerSource = URL | string | (() => object);
+
+export function startWorker(source: WorkerSource): LoaderWorker {
+  const worker = typeof source === "function" ? (source() as Worker) : new Worker(source, { name: "cresset loader" });
+  return {
+    post: (message) => worker.postMessage(message),
+    listen(message, ended) {
+      worker.on("message", message);
+      worker.on("error", ended);
+      worker.on("exit", (code) => ended(new Error(`it exited with code ${code}`)));
+    },
+    end: () => void worker.terminate(),
+    keepAlive: (yes) => void (yes ? worker.ref() : worker.unref()),
+  };
+}
+
+/** Null outside a worker. */
+export function loaderParent(): LoaderParent | null {
+  const port = parentPort;
+  if (isMainThread || port === null) return null;
+  return {
+    post: (message, transfer) => port.postMessage(message, transfer),
+    listen: (message) => void port.on("message", message),
+  };
+}

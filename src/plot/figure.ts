@@ -1,0 +1,115 @@
+/**
+ * A figure: something that draws itself as SVG, and so as PNG, as a page, in a terminal, a notebook and a document. What
+ * is drawn is left to the kinds of figures, pixels and files to `#raster`.
+ */
+import { writeFileAtomic } from "#files";
+import { rasterize, showInTerminal, type TerminalOptions } from "#raster";
+import { ValueError } from "../errors.js";
+import { displayInNotebook } from "./display.js";
+import { page } from "./page.js";
+import type { Theme } from "./theme.js";
+
+export interface RenderOptions {
+  /** "light", as paper is, by default. Pages (`.html`) have both and follow the reader's unless one is given. */
+  theme?: Theme;
+}
+
+export interface SaveOptions extends RenderOptions {
+  /** Pixels of a PNG for each of the figure's: 2 by default, for dense screens. */
+  scale?: number;
+}
+
+/**
+ * Shows anything where the program runs: a figure, a tensor or a table in a notebook's cell, a figure in the terminal,
+ * and what else there is as text.
+ *
+ * @example
+ * await plot.display(plot.line([3, 2, 1]));
+ */
+export async function display(value: unknown): Promise<void> {
+  if (value instanceof Figure) await value.show();
+  else if (!(await displayInNotebook(value))) console.log(value);
+}
+
+export type ShowOptions = TerminalOptions & RenderOptions;
+
+/** Draws the figure in a theme. Two calls in a page must not share names: `svg` prefixes them. */
+export type Draw = (theme: Theme) => Promise<string>;
+
+let drawn = 0;
+
+/**
+ * @example
+ * const figure = plot.line([1, 0.5, 0.25], { title: "loss" });
+ * await figure.save("loss.svg");
+ * const text = await figure.svg({ theme: "dark" });
+ */
+export class Figure {
+  /** What the figure is called in a page's head. */
+  readonly title: string;
+  readonly #draw: Draw;
+
+  /** @internal */
+  constructor(title: string, draw: Draw) {
+    this.title = title;
+    this.#draw = draw;
+  }
+
+  /** The figure as an SVG element. */
+  async svg({ theme = "light" }: RenderOptions = {}): Promise<string> {
+    const text = await this.#draw(theme);
+    // Several figures may stand in one page, where names are shared.
+    const prefix = `f${++drawn}-`;
+    return text
+      .replace(/\bid="([^"]+)"/g, `id="${prefix}$1"`)
+      .replace(/url\((['"]?)#([^)'"]+)\1\)/g, `url(#${prefix}$2)`)
+      .replace(/href="#([^"]+)"/g, `href="#${prefix}$1"`);
+  }
+
+  /** The figure as PNG bytes. Needs `@napi-rs/canvas` in Node. */
+  async png({ theme = "light", scale = 2 }: SaveOptions = {}): Promise<Uint8Array> {
+    if (!(scale > 0 && scale <= 16)) throw new ValueError(`png: scale is ${scale}; it must be above 0 and at most 16`);
+    return rasterize(await this.svg({ theme }), scale);
+  }
+
+  /** The figure as a page that needs nothing else. */
+  async html({ theme }: RenderOptions = {}): Promise<string> {
+    if (theme !== undefined) return page(this.title, { [theme]: await this.svg({ theme }) });
+    return page(this.title, { light: await this.svg({ theme: "light" }), dark: await this.svg({ theme: "dark" }) });
+  }
+
+  /**
+   * Writes a file, whole or not at all. Its end says what: `.svg`, `.png`, `.html`.
+   *
+   * Errors: ValueError for another end, DataError where it cannot be written or the library that draws is absent.
+   */
+  async save(path: string, options: SaveOptions = {}): Promise<void> {
+    const form = /\.(svg|png|html)$/i.exec(path)?.[1]?.toLowerCase();
+    if (form === undefined) throw new ValueError(`Figure.save: ${path} does not end in .svg, .png or .html`);
+    if (form === "png") writeFileAtomic(path, await this.png(options));
+    else writeFileAtomic(path, form === "svg" ? `${await this.svg(options)}\n` : await this.html(options));
+  }
+
+  /** Puts the figure into a page's element, in place of what it holds. */
+  async mount(element: { innerHTML: string }, options: RenderOptions = {}): Promise<void> {
+    element.innerHTML = await this.svg(options);
+  }
+
+  /**
+   * Shows the figure: in the terminal, as an image where it shows images (kitty, iTerm, sixel), else in characters; in
+   * notebooks of Deno and tslab as output of the cell.
+   */
+  async show(options: ShowOptions = {}): Promise<void> {
+    if (await displayInNotebook(this)) return;
+    await showInTerminal(await this.svg({ theme: options.theme }), options);
+  }
+
+  toString(): string {
+    return `Figure(${JSON.stringify(this.title)})`;
+  }
+
+  /** What notebooks show. @internal */
+  async [Symbol.for("Jupyter.display")](): Promise<Record<string, string>> {
+    return { "text/plain": this.toString(), "image/svg+xml": await this.svg() };
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What training needs of the terminal and its signals, on Node. The package's `#terminal` import picks this file in Node and
+ * `terminal-browser.ts` elsewhere. What is shown is the business of `progress.ts`.
+ */
+import { createRequire } from "node:module";
+import { hostname } from "node:os";
+
+/** A line that is drawn over again. */
+export interface Bar {
+  update(done: number): void;
+  /** Draws the last state, and goes to the next line or wipes the bar. */
+  stop(): void;
+}
+
+export interface BarOptions {
+  readonly total: number | undefined;
+  /** The line; `bar` draws a bar for a share from 0 to 1. */
+  line(bar: (share: number) => string): string;
+  /** False wipes the bar when it is done. */
+  readonly leave: boolean;
+}
+
+const width = 28;
+
+/** A bar on the terminal; undefined where there is none. */
+export function makeBar({ total, line, leave }: BarOptions): Bar | undefined {
+  if (!process.stderr.isTTY) return undefined;
+  // Loaded only where it draws, and at once: a plain `for` loop cannot wait for an import.
+  const { SingleBar, Format } = createRequire(import.meta.url)("cli-progress") as typeof import("cli-progress");
+  const bar = new SingleBar({
+    format: (options) => line((share) => Format.BarFormat(share, options)),
+    barCompleteChar: "━",
+    barIncompleteChar: "╌",
+    barsize: width,
+    hideCursor: true,
+    clearOnComplete: !leave,
+    // Ctrl-C is the program's: training finishes its step first.
+    gracefulExit: false,
+    stream: process.stderr,
+  });
+  bar.start(total ?? 0, 0);
+  return { update: (done) => bar.update(done), stop: () => bar.stop() };
+}
+
+/** npm passes the terminal's signal on a second time; within this many milliseconds it is the same Ctrl-C. */
+const echoMs = 500;
+
+/** Calls `listener` at the first Ctrl-C; a second one ends the process. Gives the function that ends it. */
+export function onInterrupt(listener: () => void): () => void {
+  let at: number | undefined;
+  const heard = (): void => {
+    if (at === undefined) {
+      at = performance.now();
+      listener();
+    } else if (performance.now() - at > echoMs) process.exit(130);
+  };
+  process.on("SIGINT", heard);
+  return () => void process.off("SIGINT", heard);
+}
+
+/** This machine and process: part of the names of files that several may write. */
+export const processName = (): string => `${hostname().replaceAll(/[^\w.-]/g, "-")}.${process.pid}`;

@@ -1,0 +1,5 @@
+import { serveDataset } from "cresset/data";
+
+serveDataset(() => {
+  throw new RangeError("no such folder");
+});
