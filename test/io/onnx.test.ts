@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import * as torch from "cresset";
-import { DataError, FormatError, nn, type Tensor, ValueError } from "cresset";
+import { CressetError, DataError, FormatError, nn, type Tensor, ValueError } from "cresset";
 import { deserializeOnnx, exportOnnx, loadNpy, loadOnnx, serializeOnnx } from "cresset/io";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../vision/fixtures.js";
@@ -236,6 +236,15 @@ describe("what a forward does with tensors", () => {
       .sum()
       .backward();
     expect(back.getParameter("weight").grad?.tolist()).toEqual([[3, 3]]);
+    const network = shaken(new Network()).eval();
+    const x = torch.randn([2, 1, 4, 4]);
+    const read = await deserializeOnnx(await serializeOnnx(network, x));
+    for (const model of [network, read]) (model.forward(x) as Tensor).square().sum().backward();
+    const learnt = network.namedParameters().map(([name]) => name.replace(/([A-Z])/g, (c) => `_${c.toLowerCase()}`));
+    for (const [i, name] of learnt.entries()) {
+      expectNear(read.getParameter(name).grad!, network.parameters()[i]!.grad!);
+    }
+    expect(read.getParameter("batch_norm.running_var").requiresGrad).toBe(false);
   });
 });
 
@@ -282,6 +291,9 @@ describe("what cannot be exported", () => {
     const model = new Of((a) => a);
     const a = torch.zeros([1]);
     await expect(serializeOnnx(model, a, { inputNames: ["a", "b"] })).rejects.toThrow(/inputNames for 1 inputs/);
+    await expect(serializeOnnx(model, a, { outputNames: ["input"] })).rejects.toThrow(
+      /"input" names two inputs or out/,
+    );
     await expect(serializeOnnx(model, a, { outputNames: [] })).rejects.toThrow(/0 outputNames for 1 outputs/);
     await expect(serializeOnnx(model, a, { dynamicAxes: { b: { 0: "n" } } })).rejects.toThrow(/"b", which is no input/);
     await expect(serializeOnnx(model, a, { dynamicAxes: { input: { 3: "n" } } })).rejects.toThrow(/no dimension 3/);
@@ -319,6 +331,15 @@ describe("files of others", () => {
   });
 });
 
+it("group normalisation of opset 21", async () => {
+  const x = wave([2, 4, 3], 0.7);
+  const model = await loadOnnx(fixture("group.onnx"));
+  expectNear(
+    torch.noGrad(() => model.forward(x)),
+    (await runOnnx(fixtureBytes("group.onnx"), { x })).y!,
+  );
+});
+
 describe("hostile ONNX", () => {
   it("that is none, or is cut or changed anywhere, gives a FormatError or another model (property)", async () => {
     await expect(deserializeOnnx(new Uint8Array())).rejects.toThrow(FormatError);
@@ -329,6 +350,18 @@ describe("hostile ONNX", () => {
     const good = await serializeOnnx(shaken(new Network()), torch.randn([2, 1, 4, 4]));
     await expectFormatErrorsOnly(good, (bytes) => deserializeOnnx(bytes));
     await expectFormatErrorsOnly(fixtureBytes("pytorch.onnx"), (bytes) => deserializeOnnx(bytes));
+  });
+
+  it("that is changed anywhere runs or ends in an error of the library (property)", async () => {
+    const inputs = { x: wave([3, 3], 1.1), image: wave([1, 2, 5, 6], 0.9), one: wave([1, 3], 2) };
+    await expectFormatErrorsOnly(fixtureBytes("operations.onnx"), async (bytes) => {
+      const model = await deserializeOnnx(bytes);
+      try {
+        torch.noGrad(() => model.run(inputs));
+      } catch (error) {
+        if (!(error instanceof CressetError)) throw error;
+      }
+    });
   });
 
   it("inputs of another number, dtype or name are refused", async () => {
