@@ -1,7 +1,7 @@
 /** `#workers` in a browser: Web Workers. The types are those of `workers-node.ts`. */
 import type * as node from "./workers-node.js";
 
-export type { LoaderParent, LoaderWorker, Transferable, WorkerSource } from "./workers-node.js";
+export type { LoaderParent, LoaderWorker, WorkerSource } from "./workers-node.js";
 
 export const startWorker: typeof node.startWorker = (source) => {
   const worker =
@@ -22,7 +22,7 @@ export const startWorker: typeof node.startWorker = (source) => {
 /** What a worker's global object has, and a page's has not in this form. */
 interface WorkerScope {
   readonly WorkerGlobalScope?: unknown;
-  postMessage(message: unknown, transfer: Transferable[]): void;
+  postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
 }
 
@@ -30,7 +30,7 @@ export const loaderParent: typeof node.loaderParent = () => {
   const scope = globalThis as unknown as WorkerScope;
   if (scope.WorkerGlobalScope === undefined) return null;
   return {
-    post: (message, transfer) => scope.postMessage(message, transfer as Transferable[]),
+    post: (message, transfer) => scope.postMessage(message, transfer),
     listen: (message) => scope.addEventListener("message", ({ data }) => message(data)),
   };
 };

@@ -2,9 +2,7 @@
  * Threads in Node, for loaders. The package's `#workers` import picks this file in Node and `workers-browser.ts` elsewhere.
  * What is said between a loader and its workers is in `worker-pool.ts` and `serve.ts`.
  */
-import { isMainThread, parentPort, type Transferable, Worker } from "node:worker_threads";
-
-export type { Transferable };
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
 
 /** A worker, seen from the loader. */
 export interface LoaderWorker {
@@ -18,7 +16,7 @@ export interface LoaderWorker {
 
 /** The loader, seen from a worker. */
 export interface LoaderParent {
-  post(message: unknown, transfer: Transferable[]): void;
+  post(message: unknown, transfer: ArrayBuffer[]): void;
   listen(message: (data: unknown) => void): void;
 }
 
