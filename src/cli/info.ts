@@ -29,7 +29,7 @@ export function info({ json, version }: InfoOptions): void {
   const processor = detectProcessor();
   const native = tried("native", () => {
     const compiler = Compiler.find(processor);
-    return `C by ${compiler?.executable}, vectors of ${8 * processor.vector} bits`;
+    return `C by ${compiler?.executable}, vectors of ${8 * processor.vectors.bytes} bits`;
   });
   const relaxed = WebAssembly.validate(probeRelaxed());
   const wasm = tried("wasm", () => `128-bit SIMD${relaxed ? ", fused multiply-add" : ""}`);

@@ -23,8 +23,8 @@ export interface Known {
 }
 
 export interface PickleReader {
-  /** The class or function of this name; null if it is none of those that are read. */
-  known(module: string, name: string): Known | null;
+  /** What stands for a class, function or constant of this name: a `Known` if it is called. Null if it is none that is read. */
+  known(module: string, name: string): unknown;
   /** The value behind a persistent id: a storage. */
   persistent(id: readonly unknown[]): unknown;
 }

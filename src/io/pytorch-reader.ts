@@ -149,7 +149,7 @@ export async function readPyTorch(
   const bytes = await readEntry(pickle);
   const storages = new Map<string, PyStorage>();
   const value = unpickle(bytes, name, {
-    known: known as (module: string, name: string) => Known | null,
+    known,
     persistent: (id) => storageOf(id, storages, name),
   });
   const littleEndian = await isLittleEndian(entries.get(`${prefix}byteorder`), name);

@@ -19,12 +19,11 @@ import { type ByteSource, bytesOf, sourceOf } from "./tensor-bytes.js";
 const alignment = 64;
 
 export async function savePyTorch(value: unknown, target: string | WritableStream<Uint8Array>): Promise<void> {
-  const entries = entriesOf(value);
   if (typeof target !== "string") {
     const writer = target.getWriter();
     try {
       // A stream may keep what it is given, and the archive's writer uses its memory again.
-      await writeArchive(entries, (bytes) => writer.write(bytes.slice()), { align: alignment });
+      await writeArchive(entriesOf(value), (bytes) => writer.write(bytes.slice()), { align: alignment });
       await writer.close();
     } catch (error) {
       await writer.abort(error);
@@ -32,6 +31,7 @@ export async function savePyTorch(value: unknown, target: string | WritableStrea
     }
     return;
   }
+  const entries = entriesOf(value);
   const file = createFile(target);
   try {
     await writeArchive(entries, file.write, { align: alignment });

@@ -367,6 +367,11 @@ export function crossEntropy(
   return ops.crossEntropy(input, target, { weight, ignoreIndex, labelSmoothing }, reduction);
 }
 
+/** The rows of a table (rows, length) with the numbers `input` (…): (…, length). Row `paddingIdx` gets no gradient. */
+export function embedding(input: Tensor, weight: Tensor, options: { paddingIdx?: number | null } = {}): Tensor {
+  return traced("embedding", [input, weight, options], ops.embedding(input, weight, options));
+}
+
 /**
  * Class indices (…) to (…, numClasses): 1 at the class, 0 elsewhere. Without `numClasses`, one more than the largest
  * index.

@@ -22,6 +22,7 @@ export {
   type ConvTransposeModuleOptions,
 } from "./convolution.js";
 export { Dropout } from "./dropout.js";
+export { Embedding, type EmbeddingOptions } from "./embedding.js";
 export { Flatten, Unflatten } from "./flatten.js";
 export * as functional from "./functional.js";
 export type { ForwardHook, ForwardPreHook } from "./hooks.js";

@@ -6,8 +6,9 @@ import { allocated } from "../autograd/region.js";
 import type { Device } from "../device/device.js";
 import { Buffer, type Engine, type Executable } from "../device/engine.js";
 import { DeviceError, DTypeError } from "../errors.js";
-import { expand, expandLoads, toBfloat16, toFloat16 } from "../kernel/expand.js";
+import { expand } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
+import { expandLoads, toBfloat16, toFloat16 } from "../kernel/half.js";
 import {
   type Expr,
   type LoopKernel,

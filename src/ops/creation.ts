@@ -114,6 +114,12 @@ export function eye(n: number, m = n, o?: TensorOptions): Tensor {
   return finish(t, o);
 }
 
+/** `value` without dimensions, beside `like` and of its dtype. */
+export const scalarLike = (value: number, like: Tensor): Tensor => {
+  const t = emptyTensor([], like.dtype, like.device);
+  fill(t, value);
+  return t;
+};
 /** 0 … n−1 as int32 beside `like`. */
 export const positionsLike = (n: number, like: Tensor): Tensor => ramp(n, 0, 1, "int32", like.device);
 

@@ -1,10 +1,9 @@
-/** Dropout, one-hot codes and embeddings: operations that modules need beside arithmetic. */
-import { DTypeError, ShapeError, ValueError } from "../errors.js";
+/** Dropout and one-hot codes: operations that modules need beside arithmetic. */
+import { DTypeError, ValueError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { positionsLike } from "./creation.js";
 import { isInteger } from "./dtype.js";
-import { indexTensor } from "./indexing.js";
 import { type Generator, randLike } from "./random.js";
 import { cast, unsqueeze } from "./view.js";
 
@@ -31,11 +30,4 @@ export function oneHot(labels: Tensor, numClasses = -1): Tensor {
     throw new ValueError(`oneHot: label ${lowest < 0 ? lowest : highest} is not in 0 … ${classes - 1}`);
   }
   return cast(a.eq.call(unsqueeze(labels, -1), positionsLike(classes, labels)), "int32");
-}
-
-/** Rows of `weight` by number. */
-export function embedding(indices: Tensor, weight: Tensor): Tensor {
-  if (weight.shape.length !== 2)
-    throw new ShapeError(`embedding: the weight has ${weight.shape.length} dimensions; expected 2`);
-  return indexTensor(weight, [indices]);
 }

@@ -6,12 +6,12 @@ import * as k from "../kernel/expr.js";
 import { type Expr, rewrite, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { sum as sumOf, sumTo } from "./broadcast.js";
 import { capturing } from "./capture.js";
 import { type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
 import { Elementwise } from "./elementwise.js";
-import { gather } from "./indexing.js";
-import { logSoftmax } from "./norms.js";
-import { mean as meanOf, sum as sumOf, sumTo } from "./reduce.js";
+import { gather } from "./gather.js";
+import { mean as meanOf } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { broadcast, numelOf, type Shape, sameShape, show } from "./shape.js";
 import { cast, reshape, unsqueeze } from "./view.js";
@@ -223,7 +223,7 @@ export function bceWithLogitsLoss(
 }
 
 /** What each class target counts for: its class's weight, or 0 where it is ignored (and then read as class 0). */
-function targetWeights(
+export function targetWeights(
   target: Tensor,
   weight: Tensor | null,
   ignoreIndex: number,
@@ -263,49 +263,4 @@ export function nllLoss(
   if (reduction === "none") return losses;
   const total = sumOf(losses);
   return reduction === "sum" ? total : a.div.call(total, sumOf(weights));
-}
-
-export interface CrossEntropyOptions {
-  weight?: Tensor | null;
-  ignoreIndex?: number;
-  labelSmoothing?: number;
-}
-/** logSoftmax, then nllLoss for class targets or −Σ t·logp for probabilities. */
-export function crossEntropy(
-  x: Tensor,
-  target: Tensor,
-  o: CrossEntropyOptions = {},
-  reduction: Reduction = "mean",
-): Tensor {
-  checkReduction("crossEntropy", reduction);
-  const smoothing = o.labelSmoothing ?? 0;
-  if (!(smoothing >= 0 && smoothing <= 1))
-    throw new ValueError(`crossEntropy: labelSmoothing ${smoothing} is not in [0, 1]`);
-  const weight = o.weight ?? null;
-  const classes = x.shape.length === 1 ? 0 : 1;
-  if (x.shape.length === 0) throw new ShapeError("crossEntropy: the input needs a dimension of classes");
-  const C = x.shape[classes] as number;
-  const logp = logSoftmax(x, classes);
-  const byClass = (t: Tensor): Tensor =>
-    weight === null ? t : a.mul.call(t, reshape(weight, [C, ...x.shape.slice(classes + 1).map(() => 1)]));
-  if (isFloating(target.dtype)) {
-    if (!sameShape(target.shape, x.shape)) {
-      throw new ShapeError(
-        `crossEntropy: probabilities ${show(target.shape)} must have the input's shape ${show(x.shape)}`,
-      );
-    }
-    const smooth = smoothing === 0 ? target : target.mul(1 - smoothing).add(smoothing / C);
-    const losses = a.neg.call(sumOf(byClass(a.mul.call(logp, smooth)), classes));
-    if (reduction === "none") return losses;
-    const total = sumOf(losses);
-    return reduction === "sum" ? total : a.div.call(total, Math.max(1, numelOf(x.shape) / C));
-  }
-  const ignoreIndex = o.ignoreIndex ?? -100;
-  const hard = nllLoss(logp, target, weight, ignoreIndex, reduction);
-  if (smoothing === 0) return hard;
-  const { counted, weights } = targetWeights(target, weight, ignoreIndex, x.dtype);
-  const losses = a.mul.call(a.neg.call(sumOf(byClass(logp), classes)), cast(counted, x.dtype));
-  let soft = reduction === "none" ? losses : sumOf(losses);
-  if (reduction === "mean") soft = a.div.call(soft, sumOf(weights));
-  return a.add.call(a.mul.call(hard, 1 - smoothing), a.mul.call(soft, smoothing / C));
 }

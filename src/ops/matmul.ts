@@ -9,15 +9,15 @@ import { expand as expandMath } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { expand, sum } from "./broadcast.js";
 import { deviceOf, emptyTensor } from "./core.js";
 import { isFloating, promoteTypes } from "./dtype.js";
 import { Executables } from "./executables.js";
 import { launch } from "./launch.js";
 import { outerGradient } from "./outer.js";
-import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { broadcast, numelOf, type Shape, show } from "./shape.js";
-import { cast, expand, reshape, transpose, unsqueeze } from "./view.js";
+import { cast, reshape, transpose, unsqueeze } from "./view.js";
 
 const dot = new Rows("dot", 2, (args) => [
   { per: "row", value: k.reduce("sum", k.mul(args[0] as Expr, args[1] as Expr)) },
@@ -242,7 +242,7 @@ function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
     return reshape(matmul(g, weight), shape);
   }
   const out = emptyTensor(shape, g.dtype, g.device);
-  dot.callColumns([g, weight], out, ["row", "full"], inputs, outputs, g.dtype);
+  dot.callColumns([g, weight], [out], ["row", "full"], inputs, outputs, g.dtype);
   return out;
 }
 

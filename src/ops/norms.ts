@@ -6,9 +6,10 @@ import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { sum } from "./broadcast.js";
+import { emptyTensor } from "./core.js";
+import { scalarLike } from "./creation.js";
 import { toFloating } from "./dtype.js";
-import { scalarLike } from "./indexing.js";
-import { sum } from "./reduce.js";
 import { Rows } from "./rows.js";
 import { numelOf, type Shape, sameShape, show, wrapDim } from "./shape.js";
 import { cast } from "./view.js";
@@ -35,6 +36,13 @@ const logSoftmaxBack = new Rows("logSoftmaxBackward", 2, (x) => {
 
 function along(rows: Rows, inputs: readonly Tensor[], d: number): Tensor {
   const x = inputs[0] as Tensor;
+  const length = x.shape[d] as number;
+  if (d === x.shape.length - 1 && x.numel() > 0 && inputs.every((t) => t.contiguous_ && t.dtype === x.dtype)) {
+    const out = emptyTensor(x.shape, x.dtype, x.device);
+    const layout = [...inputs, out].map(() => "full" as const);
+    rows.callFlat(inputs, [out], layout, x.numel() / length, length, x.dtype);
+    return out;
+  }
   const dims = x.shape.length === 0 ? [] : [d];
   return rows.call({ inputs, shape: x.shape, dims, compute: x.dtype, outputs: [x.dtype] })[0] as Tensor;
 }
@@ -142,16 +150,23 @@ export function layerNorm(
   const w = weight ?? (affine ? scalarLike(1, x) : null);
   const b = bias ?? (affine ? scalarLike(0, x) : null);
   const inputs = affine ? [x, w as Tensor, b as Tensor] : [x];
-  const outputs = [x.dtype, x.dtype, x.dtype];
-  const [out, mean, rstd] = (affine ? layerNormAffine : layerNormPlain).call({
-    inputs,
-    shape: x.shape,
-    dims,
-    compute: x.dtype,
-    outputs,
-    scalars: [inverse, eps],
-    keepdim: true,
-  }) as [Tensor, Tensor, Tensor];
+  const kernel = affine ? layerNormAffine : layerNormPlain;
+  // The usual layout needs no search.
+  const length = numelOf(normalizedShape);
+  const count = x.numel() / length;
+  const flat =
+    x.numel() > 0 && inputs.every((t, i) => t.contiguous_ && t.dtype === x.dtype && (i === 0 || t.numel() === length));
+  const [out, mean, rstd] = flat
+    ? flatNorm(kernel, inputs, dims.length, count, length, [inverse, eps])
+    : (kernel.call({
+        inputs,
+        shape: x.shape,
+        dims,
+        compute: x.dtype,
+        outputs: [x.dtype, x.dtype, x.dtype],
+        scalars: [inverse, eps],
+        keepdim: true,
+      }) as [Tensor, Tensor, Tensor]);
   if (!records([x, weight, bias])) return out;
   const needs = [x.requiresGrad, weight?.requiresGrad ?? false, bias?.requiresGrad ?? false] as const;
   const { shape, dtype } = x;
@@ -162,6 +177,9 @@ export function layerNorm(
     const m = node.input(1);
     const r = node.input(2);
     const one = w === null ? scalarLike(1, v) : node.input(3);
+    if (flat && w !== null && g.contiguous_ && g.dtype === dtype) {
+      return flatGradients([g, v, m, r], node.input(3), needs, normalizedShape, count, length);
+    }
     const gx = needs[0]
       ? (layerNormBack.call({
           inputs: [g, v, m, r, one],
@@ -186,6 +204,46 @@ export function layerNorm(
     return [gx, needs[1] ? gw : null, needs[2] ? gb : null];
   });
   return out;
+}
+
+/** Rows side by side: `count` of `length`. */
+function flatNorm(
+  kernel: Rows,
+  inputs: readonly Tensor[],
+  dims: number,
+  count: number,
+  length: number,
+  scalars: readonly number[],
+): [Tensor, Tensor, Tensor] {
+  const { shape, dtype, device } = inputs[0] as Tensor;
+  const lead = shape.map((n, d) => (d < shape.length - dims ? n : 1));
+  const outputs = [shape, lead, lead].map((s) => emptyTensor(s, dtype, device)) as [Tensor, Tensor, Tensor];
+  const layout = inputs.map((_, i) => (i === 0 ? ("full" as const) : ("column" as const)));
+  kernel.callFlat(inputs, outputs, [...layout, "full", "row", "row"], count, length, dtype, scalars);
+  return outputs;
+}
+
+/** `inputs`: gradient, input, mean and 1/σ. */
+function flatGradients(
+  inputs: readonly Tensor[],
+  weight: Tensor,
+  needs: readonly [boolean, boolean, boolean],
+  normalizedShape: Shape,
+  count: number,
+  length: number,
+): (Tensor | null)[] {
+  const { shape, dtype, device } = inputs[1] as Tensor;
+  const layout = ["full", "full", "row", "row"] as const;
+  let gx: Tensor | null = null;
+  if (needs[0]) {
+    gx = emptyTensor(shape, dtype, device);
+    const whole = [...layout, "column", "full"] as const;
+    layerNormBack.callFlat([...inputs, weight], [gx], whole, count, length, dtype, [1 / length]);
+  }
+  if (!needs[1] && !needs[2]) return [gx, null, null];
+  const [gw, gb] = [0, 1].map(() => emptyTensor(normalizedShape, dtype, device)) as [Tensor, Tensor];
+  layerNormParams.callColumns(inputs, [gw, gb], layout, length, count, dtype);
+  return [gx, needs[1] ? gw : null, needs[2] ? gb : null];
 }
 
 /** The same gradients of differentiable operations, for gradients of gradients. */

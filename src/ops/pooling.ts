@@ -10,14 +10,15 @@ import * as k from "../kernel/expr.js";
 import { type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
-import { type Sizes, sizesOf, widen } from "./convolution.js";
+import { expand } from "./broadcast.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating } from "./dtype.js";
-import { scatterAdd } from "./indexing.js";
+import { scatterAdd } from "./gather.js";
 import { matmul } from "./matmul.js";
 import { numelOf, show } from "./shape.js";
-import { cast, cat, contiguous, expand, fill, narrow, reshape, slice, squeeze, transpose } from "./view.js";
+import { type Sizes, sizesOf, widen } from "./spatial.js";
+import { cast, cat, contiguous, fill, narrow, reshape, slice, squeeze, transpose } from "./view.js";
 import { interior, outputOf, paddedOf, surrounded, taps, type Windows } from "./windows.js";
 
 export interface PoolOptions {

@@ -1,27 +1,23 @@
-/** Reductions, one entry each: the expression of a row, and its gradient in terms of other operations. */
+/**
+ * Reductions, one entry each: the expression of a row, and its gradient in terms of other operations. The sum, which broadcasting
+ * rests on, is in `broadcast.ts`.
+ */
 import { record, records } from "../autograd/tape.js";
 import { DTypeError, ShapeError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { expand, sum } from "./broadcast.js";
 import { wrap } from "./core.js";
-import { type DType, defaultInteger, isFloating, toFloating } from "./dtype.js";
-import { setSumTo } from "./elementwise.js";
+import { positionsLike } from "./creation.js";
+import { defaultInteger, isFloating, toFloating } from "./dtype.js";
+import { arg, type Dims, fold, kept, type ReduceOptions, row, type Space, space, withGradient } from "./fold.js";
+import { putAlong } from "./offsets.js";
 import { type RowBody, Rows } from "./rows.js";
-import { contiguousStrides, numelOf, type Shape, sameShape, show, wrapDim, wrapDims } from "./shape.js";
-import { cast, expand, reshape } from "./view.js";
+import { contiguousStrides, numelOf, show, wrapDim } from "./shape.js";
+import { cast, reshape } from "./view.js";
 
-export type Dims = number | readonly number[] | null | undefined;
-export interface ReduceOptions {
-  keepdim?: boolean;
-  dtype?: DType;
-}
-
-const row = (value: Expr) => [{ per: "row" as const, value }];
-const arg = (args: readonly Expr[], i = 0): Expr => args[i] as Expr;
-
-const sumRows = new Rows("sum", 1, (x) => row(k.reduce("sum", arg(x))));
 const meanRows = new Rows("mean", 1, (x, [inverse]) => row(k.mul(k.reduce("sum", arg(x)), inverse as Expr)), ["f32"]);
 const prodRows = new Rows("prod", 1, (x) => row(k.reduce("prod", arg(x))));
 const maxRows = new Rows("amax", 1, (x) => row(k.reduce("max", arg(x))));
@@ -56,70 +52,6 @@ function argBody(fold: "max" | "min", axis: number): RowBody {
       { per: "row", value: k.reduce("min", k.select(hit, k.index(axis), 2 ** 31 - 1)) },
     ];
   };
-}
-
-interface Space {
-  readonly dims: number[];
-  readonly count: number;
-  readonly keptShape: Shape;
-}
-function space(op: string, x: Tensor, dims: Dims): Space {
-  const list = wrapDims(op, dims, x.shape.length);
-  const set = new Set(list);
-  return {
-    dims: list,
-    count: numelOf(list.map((d) => x.shape[d] as number)),
-    keptShape: x.shape.map((n, i) => (set.has(i) ? 1 : n)),
-  };
-}
-
-function fold(
-  rows: Rows,
-  x: Tensor,
-  s: Space,
-  keepdim: boolean,
-  compute: DType,
-  out: DType,
-  scalars: readonly number[] = [],
-): Tensor {
-  return rows.call({
-    inputs: [x],
-    shape: x.shape,
-    dims: s.dims,
-    compute,
-    outputs: [out],
-    scalars,
-    keepdim,
-  })[0] as Tensor;
-}
-
-/** A gradient with the folded dimensions back as size 1, so that it broadcasts against the input. */
-const kept = (g: Tensor, s: Space): Tensor => reshape(g, s.keptShape);
-
-function withGradient(
-  name: string,
-  x: Tensor,
-  out: Tensor,
-  saved: readonly Tensor[],
-  gradient: (g: Tensor, saved: readonly Tensor[]) => Tensor,
-): Tensor {
-  if (isFloating(out.dtype) && records([x])) {
-    record(name, [x], [out], saved, ([g], node) => [
-      gradient(
-        g as Tensor,
-        saved.map((_, i) => node.input(i)),
-      ),
-    ]);
-  }
-  return out;
-}
-
-export function sum(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
-  const s = space("sum", x, dims);
-  const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
-  const { shape, dtype: from } = x;
-  const out = fold(sumRows, x, s, o.keepdim ?? false, dtype, dtype);
-  return withGradient("sum", x, out, [], (g) => cast(expand(kept(g, s), shape), from));
 }
 
 export function mean(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
@@ -170,15 +102,6 @@ export const amax = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
 export const amin = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
   extreme("amin", x, dims, o.keepdim ?? false);
 
-/** Set by creation.ts, which stands above: 0, 1, … as int32. */
-let positions: (n: number, like: Tensor) => Tensor;
-/** Set by indexing.ts: puts g back at the chosen positions of a dimension. */
-let scatterBack: (g: Tensor, indices: Tensor, shape: Shape, dim: number) => Tensor;
-export function setReduceHelpers(p: typeof positions, s: typeof scatterBack): void {
-  positions = p;
-  scatterBack = s;
-}
-
 /** By the number of axes that are not folded: one, or one on either side. */
 const argRows = {
   max: [1, 2].map((axis) => new Rows("argmax", 1, argBody("max", axis), [], true)),
@@ -215,7 +138,7 @@ export function extremeWithIndex(
     record(which, [x], [values], [indices], ([g], node) => {
       if (shape.length === 0) return [g as Tensor];
       const kept = shape.map((m, i) => (i === d ? 1 : m));
-      return [scatterBack(reshape(g as Tensor, kept), reshape(node.input(0), kept), shape, d)];
+      return [putAlong(reshape(g as Tensor, kept), reshape(node.input(0), kept), shape, d)];
     });
   }
   return { values, indices };
@@ -290,18 +213,6 @@ export function logsumexp(x: Tensor, dims: Dims, o: ReduceOptions = {}): Tensor 
   );
 }
 
-/** Folds a broadcast gradient back to `shape`. */
-export function sumTo(g: Tensor, shape: Shape): Tensor {
-  if (sameShape(g.shape, shape)) return g;
-  const lead = g.shape.length - shape.length;
-  const dims: number[] = [];
-  for (let i = 0; i < g.shape.length; i++) {
-    if (i < lead || (shape[i - lead] === 1 && g.shape[i] !== 1)) dims.push(i);
-  }
-  return reshape(dims.length === 0 ? g : sum(g, dims, { keepdim: true }), shape);
-}
-setSumTo(sumTo);
-
 const scanRows = {
   sum: new Rows("cumsum", 1, (x) => [{ per: "element", value: k.scan("sum", arg(x)) }]),
   prod: new Rows("cumprod", 1, (x) => [{ per: "element", value: k.scan("prod", arg(x)) }]),
@@ -333,7 +244,7 @@ export function cumulative(which: "sum" | "prod", x: Tensor, dim: number): Tenso
 function cumprodGradient(x: Tensor, g: Tensor, d: number): Tensor {
   const last = x.shape.length - 1;
   const n = x.shape[d] as number;
-  const at = positions(n, x);
+  const at = positionsLike(n, x);
   const within = a.le.call(reshape(at, [1, n]), reshape(at, [n, 1]));
   const rows = x.transpose(d, last).unsqueeze(-2);
   const prefixes = a.whereSelect.call(rows, 1, within);

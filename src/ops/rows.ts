@@ -107,21 +107,21 @@ export class Rows {
   }
 
   /**
-   * Folds down the columns: `count` outputs of `folded` numbers each. The inputs are contiguous along the outputs ("full"), or
-   * one number for all of them ("row").
+   * Folds down the columns: `count` results of `folded` numbers each, in every output. The inputs are contiguous along the
+   * outputs ("full"), or one number for all of them ("row").
    */
   callColumns(
     inputs: readonly Tensor[],
-    output: Tensor,
+    outputs: readonly Tensor[],
     layout: readonly ("full" | "row")[],
     count: number,
     folded: number,
     compute: DType,
   ): void {
     const { family } = this.family(valueTypeOf[compute]);
-    const first = [...layout.map((l) => (l === "full" ? 1 : 0)), 1];
-    const second = [...layout.map((l) => (l === "full" ? count : 1)), 0];
-    family.runPlane("columns", [...inputs, output], inputs.length, count, folded, first, second, []);
+    const first = [...layout.map((l) => (l === "full" ? 1 : 0)), ...outputs.map(() => 1)];
+    const second = [...layout.map((l) => (l === "full" ? count : 1)), ...outputs.map(() => 0)];
+    family.runPlane("columns", [...inputs, ...outputs], inputs.length, count, folded, first, second, []);
   }
 
   /** Everything folded into one number, without a search for a layout where the operands are contiguous and of one shape. */

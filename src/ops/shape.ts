@@ -65,6 +65,24 @@ export function broadcastStrides(shape: Shape, strides: Shape, to: Shape): numbe
   return out;
 }
 
+/** A tensor's shape and strides when its dimensions of size 1 repeat until it has the shape `to`, where −1 keeps a size. */
+export function expandView(from: Shape, fromStrides: Shape, to: Shape): { shape: number[]; strides: number[] } {
+  const lead = to.length - from.length;
+  if (lead < 0) throw new ShapeError(`expand: ${show(from)} has more dimensions than ${show(to)}`);
+  const strides = new Array<number>(to.length).fill(0);
+  const shape = to.map((n, i) => {
+    const have = i < lead ? 1 : (from[i - lead] as number);
+    if (i < lead && n < 0) throw new ShapeError(`expand: -1 has no size to keep at new dimension ${i} of ${show(to)}`);
+    const size = n === -1 ? have : n;
+    if (size !== have && have !== 1) {
+      throw new ShapeError(`expand: dimension ${i} has size ${have} and cannot become ${size}; only size 1 repeats`);
+    }
+    if (i >= lead && (have !== 1 || size === 1)) strides[i] = fromStrides[i - lead] as number;
+    return size;
+  });
+  return { shape, strides };
+}
+
 /** `dim` with negatives counted from the end. */
 export function wrapDim(op: string, dim: number, ndim: number): number {
   const n = Math.max(1, ndim);

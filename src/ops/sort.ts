@@ -10,7 +10,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating } from "./dtype.js";
-import { gather, scatter } from "./indexing.js";
+import { gather, scatter } from "./gather.js";
 import { extremeWithIndex } from "./reduce.js";
 import { wrapDim } from "./shape.js";
 import { cast, clone, contiguous, copyInto, fill, narrow, reshape, slice, transpose } from "./view.js";

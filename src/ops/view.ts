@@ -5,9 +5,9 @@ import type { Tensor } from "../tensor/tensor.js";
 import { identity } from "./arithmetic.js";
 import { emptyTensor, LoopFamily, wrap } from "./core.js";
 import { type DType, isFloating, promoteTypes as promote } from "./dtype.js";
-import { sumTo } from "./reduce.js";
 import {
   contiguousStrides,
+  expandView,
   inferShape,
   isContiguous,
   type Shape,
@@ -19,7 +19,7 @@ import {
 import { traced } from "./trace.js";
 
 /** The same memory at other sizes; `back` brings a gradient to the shape of `x`. */
-function view(
+export function view(
   name: string,
   x: Tensor,
   shape: Shape,
@@ -95,27 +95,6 @@ export function transpose(x: Tensor, a: number, b: number): Tensor {
     order[j] = i;
   }
   return permute(x, order);
-}
-
-/** Repeats dimensions of size 1 without copying; −1 keeps a size. */
-export function expand(x: Tensor, to: Shape): Tensor {
-  if (sameShape(x.shape, to)) return x;
-  const lead = to.length - x.shape.length;
-  if (lead < 0) throw new ShapeError(`expand: ${show(x.shape)} has more dimensions than ${show(to)}`);
-  const strides = new Array<number>(to.length).fill(0);
-  const shape = to.map((n, i) => {
-    const have = i < lead ? 1 : (x.shape[i - lead] as number);
-    if (i < lead && n < 0) throw new ShapeError(`expand: -1 has no size to keep at new dimension ${i} of ${show(to)}`);
-    const size = n === -1 ? have : n;
-    if (size !== have && have !== 1) {
-      throw new ShapeError(`expand: dimension ${i} has size ${have} and cannot become ${size}; only size 1 repeats`);
-    }
-    if (i >= lead && have !== 1) strides[i] = x.strides[i - lead] as number;
-    else if (i >= lead && size === 1) strides[i] = x.strides[i - lead] as number;
-    return size;
-  });
-  const from = x.shape;
-  return view("expand", x, shape, strides, x.offset, (g) => sumTo(g, from));
 }
 
 export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
@@ -287,8 +266,8 @@ export function copyInto(to: Tensor, from: Tensor): void {
     copyFamily.runFlat([source, to], 1, to.numel(), []);
     return;
   }
-  const seen = expand(source.detach(), to.shape);
-  copyFamily.run([seen, to], 1, to.shape, [], [seen.strides, to.strides], []);
+  const { strides } = expandView(source.shape, source.strides, to.shape);
+  copyFamily.run([source, to], 1, to.shape, [], [strides, to.strides], []);
 }
 
 /** Joins along an existing dimension. */
@@ -349,18 +328,4 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
     d,
   );
   return traced("stack", [tensors, dim], joined);
-}
-
-/** The tensor repeated along each dimension, copied. */
-export function repeat(x: Tensor, times: readonly number[]): Tensor {
-  if (times.length < x.shape.length)
-    throw new ShapeError(`repeat: ${show(times)} has fewer entries than ${show(x.shape)} has dimensions`);
-  const lead = times.length - x.shape.length;
-  const padded = reshape(x, [...new Array<number>(lead).fill(1), ...x.shape]);
-  const split = padded.shape.flatMap((n) => [1, n]);
-  const wide = padded.shape.flatMap((n, i) => [times[i] as number, n]);
-  return reshape(
-    clone(expand(reshape(padded, split), wide)),
-    padded.shape.map((n, i) => n * (times[i] as number)),
-  );
 }

@@ -183,7 +183,7 @@ export function bar(values: Numbers, options: BarOptions = {}): Figure {
         type: "ordinal",
         title: options.xlabel ?? null,
         axis: { labelAngle: long ? -40 : 0, grid: false, labelExpr: `${JSON.stringify(labels)}[datum.value]` },
-        scale: { paddingInner: 0.35, paddingOuter: 0.25 },
+        scale: { domain: heights.map((_, i) => i), paddingInner: 0.35, paddingOuter: 0.25 },
       },
       y: quantitative("y", options.ylabel, options.ylim, options.yticks, options.yscale, {
         grid: options.grid,

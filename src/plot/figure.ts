@@ -5,6 +5,7 @@
 import { writeFileAtomic } from "#files";
 import { rasterize, showInTerminal, type TerminalOptions } from "#raster";
 import { ValueError } from "../errors.js";
+import { displayInNotebook } from "./display.js";
 import { page } from "./page.js";
 import type { Theme } from "./theme.js";
 
@@ -16,6 +17,18 @@ export interface RenderOptions {
 export interface SaveOptions extends RenderOptions {
   /** Pixels of a PNG for each of the figure's: 2 by default, for dense screens. */
   scale?: number;
+}
+
+/**
+ * Shows anything where the program runs: a figure, a tensor or a table in a notebook's cell, a figure in the terminal,
+ * and what else there is as text.
+ *
+ * @example
+ * await plot.display(plot.line([3, 2, 1]));
+ */
+export async function display(value: unknown): Promise<void> {
+  if (value instanceof Figure) await value.show();
+  else if (!(await displayInNotebook(value))) console.log(value);
 }
 
 export type ShowOptions = TerminalOptions & RenderOptions;
@@ -84,12 +97,11 @@ export class Figure {
 
   /**
    * Shows the figure: in the terminal, as an image where it shows images (kitty, iTerm, sixel), else in characters; in
-   * Deno's notebooks as the cell's output.
+   * notebooks of Deno and tslab as output of the cell.
    */
   async show(options: ShowOptions = {}): Promise<void> {
-    const { Deno: deno } = globalThis as { Deno?: { jupyter?: { display?: (figure: Figure) => Promise<void> } } };
-    if (deno?.jupyter?.display !== undefined) return deno.jupyter.display(this);
-    return showInTerminal(await this.svg({ theme: options.theme }), options);
+    if (await displayInNotebook(this)) return;
+    await showInTerminal(await this.svg({ theme: options.theme }), options);
   }
 
   toString(): string {

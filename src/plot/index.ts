@@ -25,7 +25,7 @@ export {
 } from "./charts.js";
 export type { ColorMap } from "./colormap.js";
 export { type ConfusionOptions, confusionMatrix } from "./confusion.js";
-export type { Figure, RenderOptions, SaveOptions, ShowOptions } from "./figure.js";
+export { display, type Figure, type RenderOptions, type SaveOptions, type ShowOptions } from "./figure.js";
 export { type GraphOptions, graph } from "./graph.js";
 export { type GridOptions, grid } from "./grid.js";
 export { type ImshowOptions, imshow } from "./imshow.js";

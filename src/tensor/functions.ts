@@ -2,10 +2,10 @@
 import { withRegion } from "../autograd/region.js";
 import { ShapeError } from "../errors.js";
 import * as e from "../ops/arithmetic.js";
-import { scalarLike } from "../ops/indexing.js";
+import { expand } from "../ops/broadcast.js";
+import { scalarLike } from "../ops/creation.js";
 import { broadcast } from "../ops/shape.js";
 import { traced } from "../ops/trace.js";
-import { expand } from "../ops/view.js";
 import { Tensor } from "./tensor.js";
 
 type Operand = Tensor | number;

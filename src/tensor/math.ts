@@ -1,8 +1,10 @@
 /** Tensors' arithmetic, comparisons, reductions and products as methods. What each computes is in `ops/`. */
 import { ValueError } from "../errors.js";
 import * as e from "../ops/arithmetic.js";
+import { sum } from "../ops/broadcast.js";
 import { isFloating } from "../ops/dtype.js";
 import type { Operand } from "../ops/elementwise.js";
+import type { Dims, ReduceOptions } from "../ops/fold.js";
 import * as mm from "../ops/matmul.js";
 import * as nm from "../ops/norms.js";
 import * as r from "../ops/reduce.js";
@@ -265,62 +267,62 @@ export abstract class TensorMath extends TensorBase {
   }
 
   // ── Reductions ────────────────────────────────────────────────────────────────────────────────────────────────────
-  sum(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
-    return r.sum(self(this), dim, o);
+  sum(dim?: Dims, o?: ReduceOptions): Tensor {
+    return sum(self(this), dim, o);
   }
-  mean(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+  mean(dim?: Dims, o?: ReduceOptions): Tensor {
     return r.mean(self(this), dim, o);
   }
-  prod(dim?: number | null, o?: r.ReduceOptions): Tensor {
+  prod(dim?: number | null, o?: ReduceOptions): Tensor {
     return r.prod(self(this), dim, o);
   }
-  var(dim?: r.Dims, o?: r.VarianceOptions): Tensor {
+  var(dim?: Dims, o?: r.VarianceOptions): Tensor {
     return r.variance(self(this), dim, o);
   }
-  std(dim?: r.Dims, o?: r.VarianceOptions): Tensor {
+  std(dim?: Dims, o?: r.VarianceOptions): Tensor {
     return r.std(self(this), dim, o);
   }
-  amax(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+  amax(dim?: Dims, o?: ReduceOptions): Tensor {
     return r.amax(self(this), dim, o);
   }
-  amin(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+  amin(dim?: Dims, o?: ReduceOptions): Tensor {
     return r.amin(self(this), dim, o);
   }
   /** The largest element; with a dimension, the largest along it and where they are. */
   max(): Tensor;
-  max(dim: number, o?: r.ReduceOptions): ExtremeResult;
-  max(dim?: number, o: r.ReduceOptions = {}): Tensor | ExtremeResult {
+  max(dim: number, o?: ReduceOptions): ExtremeResult;
+  max(dim?: number, o: ReduceOptions = {}): Tensor | ExtremeResult {
     return dim === undefined ? r.amax(self(this)) : r.extremeWithIndex("max", self(this), dim, o.keepdim ?? false);
   }
   min(): Tensor;
-  min(dim: number, o?: r.ReduceOptions): ExtremeResult;
-  min(dim?: number, o: r.ReduceOptions = {}): Tensor | ExtremeResult {
+  min(dim: number, o?: ReduceOptions): ExtremeResult;
+  min(dim?: number, o: ReduceOptions = {}): Tensor | ExtremeResult {
     return dim === undefined ? r.amin(self(this)) : r.extremeWithIndex("min", self(this), dim, o.keepdim ?? false);
   }
-  argmax(dim?: number | null, o: r.ReduceOptions = {}): Tensor {
+  argmax(dim?: number | null, o: ReduceOptions = {}): Tensor {
     return r.argExtreme("max", self(this), dim, o.keepdim ?? false);
   }
-  argmin(dim?: number | null, o: r.ReduceOptions = {}): Tensor {
+  argmin(dim?: number | null, o: ReduceOptions = {}): Tensor {
     return r.argExtreme("min", self(this), dim, o.keepdim ?? false);
   }
-  any(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+  any(dim?: Dims, o?: ReduceOptions): Tensor {
     return r.any(self(this), dim, o);
   }
-  all(dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+  all(dim?: Dims, o?: ReduceOptions): Tensor {
     return r.all(self(this), dim, o);
   }
-  norm(p = 2, dim?: r.Dims, o?: r.ReduceOptions): Tensor {
+  norm(p = 2, dim?: Dims, o?: ReduceOptions): Tensor {
     return r.norm(self(this), p, dim, o);
   }
-  logsumexp(dim: r.Dims, o?: r.ReduceOptions): Tensor {
+  logsumexp(dim: Dims, o?: ReduceOptions): Tensor {
     return r.logsumexp(self(this), dim, o);
   }
-  countNonzero(dim?: r.Dims): Tensor {
+  countNonzero(dim?: Dims): Tensor {
     return this.detach().ne(0).sum(dim);
   }
   median(): Tensor;
-  median(dim: number, o?: r.ReduceOptions): ExtremeResult;
-  median(dim?: number, o: r.ReduceOptions = {}): Tensor | ExtremeResult {
+  median(dim: number, o?: ReduceOptions): ExtremeResult;
+  median(dim?: number, o: ReduceOptions = {}): Tensor | ExtremeResult {
     const result = so.median(self(this), dim, o.keepdim ?? false);
     return dim === undefined ? result.values : result;
   }

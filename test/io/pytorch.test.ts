@@ -262,6 +262,11 @@ describe("hostile .pt", () => {
     expect(() => run(...bytes)).toThrow(message);
   });
 
+  it("an archive that unpacks to more than is allowed is refused before it does", async () => {
+    const read = torch.load(fixtureBytes("views.pt"), { maxBytes: 100 });
+    await expect(read).rejects.toThrow(/unpacks to more than 100 bytes/);
+  });
+
   it("nesting without end is refused, not a crash", async () => {
     const deep = new Uint8Array(400_002).fill(0x5d, 0, 200_001).fill(0x61, 200_001);
     deep[400_001] = 0x2e;

@@ -1,14 +1,16 @@
 /**
  * The native matrix product against the interpreter, around the sizes of its tiles: every schedule (B packed or read where it
- * lies, C computed as it is or as its transpose), any strides, batches, epilogues, one thread and two.
+ * lies, C computed as it is or as its transpose), any strides, batches, epilogues, one thread and two; and the tiles of
+ * processors with other vectors than this one's.
  */
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { NativeEngine } from "../../src/device/native/engine.js";
 import { load, type MatmulKernel, make } from "../../src/kernel/ir.js";
 import { difference, expectMatmul, runMatmul } from "./harness.js";
 import { type Memory, memoryOf, type View } from "./interpreter.js";
+import { others, own } from "./vectors.js";
 
-const engine = NativeEngine.create();
+let engine = NativeEngine.create();
 
 let seed = 11;
 const fill = (data: Memory): Memory => {
@@ -48,10 +50,15 @@ function check(kernel: MatmulKernel, size: readonly [number, number, number, num
   if (problem !== null) expect.fail(`${type} ${size.join("×")}, ${x}·${y}, ${engine?.threads} threads: ${problem}`);
 }
 
-describe.runIf(engine !== null).each([1, 2])("native matrix product, %i threads", (threads) => {
+const settings = [[own, 1], [own, 2], ...others.map((v) => [v, 1] as const)] as const;
+
+describe.runIf(engine !== null).each(settings)("native matrix product, %j, threads: %i", (vectors, threads) => {
+  beforeAll(() => {
+    engine = NativeEngine.create(null, vectors);
+    if (engine) engine.threads = threads;
+  });
   for (const type of ["float32", "float64"] as const) {
     it(`${type}: around tiles`, () => {
-      if (engine) engine.threads = threads;
       const rows = [1, 2, 5, 6, 7, 13, 14, 15, 27, 28, 29, 43];
       const columns = [1, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 65];
       for (const m of rows)
@@ -69,10 +76,10 @@ describe.runIf(engine !== null).each([1, 2])("native matrix product, %i threads"
             for (const k of [0, 1, 15, 16, 17, 33]) check(bias(type, true), [1, m, n, k], x, y);
     });
     it(`${type}: several blocks, batches and epilogues`, () => {
-      if (engine) engine.threads = threads;
       for (const x of layouts)
         for (const y of layouts) {
-          for (const k of [255, 256, 257, 319, 320, 321, 700]) check(bias(type, true), [1, 20, 40, k], x, y);
+          for (const k of [255, 256, 257, 303, 304, 305, 319, 320, 321, 609, 700])
+            check(bias(type, true), [1, 20, 40, k], x, y);
           check(bias(type, false), [1, 150, 35, 330], x, y);
           check(bias(type, true), [1, 10, 300, 330], x, y);
           check(bias(type, true), [1, 300, 10, 330], x, y);

@@ -192,6 +192,71 @@ describe("losses", () => {
   });
 
   it("refuse classes out of range", () => {
-    expect(() => nn.functional.crossEntropy(x, torch.tensor([0, 2], { dtype: "int64" }))).toThrow(IndexError);
+    for (const wrong of [2, -1]) {
+      const target = torch.tensor([0, wrong], { dtype: "int64" });
+      for (const reduction of ["mean", "sum", "none"] as const)
+        expect(() => nn.functional.crossEntropy(x, target, { reduction })).toThrow(IndexError);
+    }
+    expect(() => nn.functional.crossEntropy(x, torch.tensor([0], { dtype: "int64" }))).toThrow(ShapeError);
+    const ignored = torch.tensor([0, 7], { dtype: "int64" });
+    expect(nn.functional.crossEntropy(x, ignored, { ignoreIndex: 7 }).item()).toBe(
+      nn.functional.crossEntropy(x.slice(0, 0, 1), ignored.slice(0, 0, 1)).item(),
+    );
+  });
+});
+
+describe.each(["native", "wasm"] as const)("cross entropy in one kernel, %s", (engine) => {
+  const F = nn.functional;
+  const shapes = [[5, 7], [7], [3, 4, 5], [2, 3, 4, 5], [64, 10], [1, 1], [0, 4]];
+  const cases = shapes.flatMap((shape) => (["mean", "sum", "none"] as const).map((r) => [shape, r] as const));
+
+  it.each(cases)("%j, %s: as of log-probabilities", (shape, reduction) => {
+    torch.setCpuEngine(engine);
+    torch.manualSeed(3);
+    const classes = shape.length === 1 ? 0 : 1;
+    const rows = shape.filter((_, d) => d !== classes);
+    const target = torch.randint(0, shape[classes]!, rows.length === 0 ? [1] : rows, { dtype: "int64" }).reshape(rows);
+    if (target.numel() > 1) target.reshape([-1]).index(0).copy_(torch.tensor(-100));
+    const logits = torch.randn(shape).mul(30);
+    for (const layout of [logits, logits.transpose(0, -1).contiguous().transpose(0, -1)]) {
+      const run = (x: torch.Tensor, loss: (x: torch.Tensor) => torch.Tensor): number[] => {
+        const value = loss(x);
+        value.sum().backward();
+        return [value.detach(), x.grad!].flatMap((t) => Array.from(t.toTypedArray(), Number));
+      };
+      const got = run(layout.detach().requiresGrad_(), (x) => F.crossEntropy(x, target, { reduction }));
+      const want = run(layout.double().requiresGrad_(), (x) => F.nllLoss(x.logSoftmax(classes), target, { reduction }));
+      expect(got.length).toBe(want.length);
+      got.forEach((v, i) => {
+        if (Number.isNaN(want[i])) expect(v).toBeNaN();
+        else expect(Math.abs(v - want[i]!)).toBeLessThanOrEqual(2e-6 * Math.max(1, Math.abs(want[i]!)));
+      });
+    }
+  });
+
+  it("keeps the digits of large logits", () => {
+    torch.setCpuEngine(engine);
+    const x = torch.tensor(
+      [
+        [1e5, 1e5 + 1, -1e30],
+        [Number.NEGATIVE_INFINITY, 0, 0],
+      ],
+      { requiresGrad: true },
+    );
+    const loss = F.crossEntropy(x, torch.tensor([0, 1], { dtype: "int32" }), { reduction: "none" });
+    loss.sum().backward();
+    expect(loss.get([0])).toBeCloseTo(Math.log(1 + Math.E), 5);
+    expect(loss.get([1])).toBeCloseTo(Math.log(2), 6);
+    const p = 1 / (1 + Math.E);
+    [p - 1, 1 - p, 0, 0, -0.5, 0.5].forEach((g, i) => {
+      expect(x.grad!.reshape([-1]).get([i])).toBeCloseTo(g, 6);
+    });
+  });
+
+  it("is not a number where no class counts", () => {
+    torch.setCpuEngine(engine);
+    const target = torch.tensor([-100, -100], { dtype: "int64" });
+    expect(F.crossEntropy(torch.randn([2, 3]), target).item()).toBeNaN();
+    expect(F.crossEntropy(torch.randn([2, 3]), target, { reduction: "sum" }).item()).toBe(0);
   });
 });

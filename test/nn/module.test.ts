@@ -234,6 +234,35 @@ describe("state dicts", () => {
     expect(b.forward(x).tolist()).toEqual(a.forward(x).tolist());
   });
 
+  it("have PyTorch's keys: fields in Python's spelling, names in containers as they are", () => {
+    class Part extends nn.Module {
+      convLayers = [new nn.BatchNorm1d(1, { affine: false })];
+      byName = new nn.ModuleDict({ headA: new nn.Linear(1, 1, { bias: false }) });
+      weightHH = new nn.Parameter(torch.zeros([1]));
+      W = new nn.Parameter(torch.zeros([1]));
+      fc1 = new nn.Sequential({ innerLayer: new nn.Linear(1, 1, { bias: false }) });
+      forward(): void {}
+    }
+    const part = new Part();
+    expect(Object.keys(part.stateDict())).toEqual([
+      "weight_hh",
+      "W",
+      "conv_layers.0.running_mean",
+      "conv_layers.0.running_var",
+      "conv_layers.0.num_batches_tracked",
+      "by_name.headA.weight",
+      "fc1.innerLayer.weight",
+    ]);
+    expect(part.namedParameters().map(([name]) => name)).toContain("byName.headA.weight");
+    // Names in camelCase, as PyTorch's own modules may have them, are taken too; the exact one wins.
+    const given = { ...part.stateDict(), "convLayers.0.runningMean": torch.ones([1]), weightHH: torch.ones([1]) };
+    delete (given as Record<string, unknown>)["conv_layers.0.running_mean"];
+    expect(() => part.loadStateDict(given)).toThrow(/unexpected keys: weightHH/);
+    expect(part.loadStateDict(given, { strict: false }).unexpectedKeys).toEqual(["weightHH"]);
+    expect(part.convLayers[0]!.runningMean?.item()).toBe(1);
+    expect(part.weightHH.item()).toBe(0);
+  });
+
   it("share memory with the module and need no gradient", () => {
     const layer = new nn.Linear(1, 1);
     const state = layer.stateDict();

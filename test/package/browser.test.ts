@@ -88,6 +88,7 @@ describe.skipIf(process.env["CRESSET_SKIP_BROWSER"] === "1")("a page in Chromium
     expect(losses.every(Number.isFinite)).toBe(true);
     expect(mean(losses.slice(-10))).toBeLessThan(0.5 * mean(losses.slice(0, 10)));
     expect(accuracy).toBeGreaterThan(0.6);
+    expect(report.loaded).toEqual([[[1, 2.5]], 3]);
   }, 180_000);
 
   it("uses threads where the page is isolated, and computes the same", async () => {

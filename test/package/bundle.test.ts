@@ -20,6 +20,32 @@ describe("a Vite production build", () => {
     expect(gzipBytes).toBeLessThan(100_000);
   }, 120_000);
 
+  it("of a page that saves and loads keeps the readers and writers of files out of its first script", async () => {
+    const root = join(project.folder, "checkpoint");
+    mkdirSync(root);
+    writeFileSync(join(root, "index.html"), `<script type="module" src="./main.js"></script>`);
+    const program = `import * as torch from "cresset";
+      const pieces = [];
+      await torch.save({ x: torch.tensor([1, 2]), n: 3 }, new WritableStream({ write: (piece) => void pieces.push(piece) }));
+      const { x, n } = await torch.load(await new Blob(pieces).arrayBuffer());
+      const model = new torch.nn.Linear(2, 1), optimiser = new torch.optim.Adam(model.parameters());
+      torch.compile(() => { model.forward(x).sum().backward(); optimiser.step(); })();
+      torch.profiler.profile(() => x.add(1));
+      console.log(x.tolist(), n, Object.keys(torch).length > 50);`;
+    writeFileSync(join(root, "main.js"), program);
+    const { code, first, codeAtOnce, gzipBytes, warnings } = await bundle(root);
+    expect(warnings).toEqual([]);
+    expect(code).not.toMatch(/["']node:|__vite-browser-external|createRequire|child_process|koffi/);
+    const size = (gzipBytes / 1000).toFixed(1);
+    console.log(`all of cresset in a page: ${size} kB of JavaScript before the first file, gzipped`);
+    expect(gzipBytes).toBeGreaterThan(50_000);
+    expect(gzipBytes).toBeLessThan(120_000);
+    expect(codeAtOnce).not.toContain("_rebuild_tensor_v2");
+    expect(code).toContain("_rebuild_tensor_v2");
+    const { out, err } = run(process.execPath, [first], root);
+    expect(out, err.slice(-500)).toBe("[ 1, 2 ] 3 true\n");
+  }, 120_000);
+
   // Modules of ops/ hand functions to each other when they are loaded; `sideEffects` in package.json keeps them.
   it.each([
     ["tensor", `import { tensor as make } from "cresset";`],

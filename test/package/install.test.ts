@@ -1,5 +1,5 @@
 /** The packed package in an empty project: what is in it, JavaScript, TypeScript, the command. */
-import { copyFileSync, writeFileSync } from "node:fs";
+import { copyFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { beside, filesIn, type Installed, install, readJson, remove, repository, run } from "./installed.js";
@@ -25,7 +25,7 @@ describe("the packed package", () => {
     );
     expect(unexpected).toEqual([]);
     for (const file of ["LICENSE", "README.md", "README.ko.md", "CHANGELOG.md"]) expect(files).toContain(file);
-    expect(project.tarballBytes).toBeLessThan(400_000);
+    expect(project.tarballBytes).toBeLessThan(500_000);
   });
 
   it("needs no install script, and npm has nothing to warn of", () => {
@@ -49,13 +49,47 @@ describe("the packed package", () => {
     expect(first.err).toBe("");
     expect(first.out).toBe("5.75 tensor([[1., 1., 1.],\n        [1., 1., 1.]])\n");
 
-    for (const entry of ["data", "vision", "io", "training"]) {
+    for (const entry of ["data", "vision", "io", "training", "plot"]) {
       writeFileSync(
         join(project.folder, "entry.js"),
         `import "cresset/${entry}"; import { ones } from "cresset"; console.log(ones([2]).sum().item());`,
       );
       expect(node("entry.js")).toEqual({ code: 0, out: "2\n", err: "" });
     }
+  });
+
+  it("names the package that ONNX needs where it is left out", () => {
+    const program = `import { loadOnnx } from "cresset/io";
+      await loadOnnx("x.onnx").catch((error) => console.log(error.message));`;
+    writeFileSync(join(project.folder, "onnx.js"), program);
+    expect(node("onnx.js").out).toMatch(/cannot open x\.onnx/);
+    renameSync(join(project.folder, "node_modules/@bufbuild"), join(project.folder, "put-away"));
+    expect(node("onnx.js").out).toBe(
+      "loadOnnx needs a package that is not installed: npm install @bufbuild/protobuf\n",
+    );
+    renameSync(join(project.folder, "put-away"), join(project.folder, "node_modules/@bufbuild"));
+  });
+
+  it("names what to install where an optional library is wanted and absent", () => {
+    writeFileSync(
+      join(project.folder, "optional.js"),
+      `import { readCsv } from "cresset/data"; import * as plot from "cresset/plot"; import { zeros } from "cresset";
+       import { writeFileSync } from "node:fs";
+       writeFileSync("table.csv", "a\\n1\\n");
+       const said = async (work) => console.log(await work().catch((error) => error.name + ": " + error.message));
+       await said(() => readCsv("table.csv"));
+       await said(() => plot.line([1, 2]).svg());
+       await said(() => plot.imshow(zeros([2, 2]), { cmap: "gray" }).svg());
+       await said(() => plot.graph(zeros([1])).svg());`,
+    );
+    const { out, err } = node("optional.js");
+    expect(err).toBe("");
+    expect(out.trim().split("\n")).toEqual([
+      "DataError: tables in files are read by DuckDB, which is not installed: npm install @duckdb/node-api",
+      "DataError: charts are drawn by Vega: not installed; npm install vega vega-lite",
+      "DataError: images: not installed; npm install fast-png",
+      "DataError: graphs are drawn by Graphviz: not installed; npm install @viz-js/viz",
+    ]);
   });
 
   it("refuses what it does not export", () => {

@@ -10,7 +10,10 @@ import { DataError } from "../../errors.js";
 import type { Piece, Target } from "./builder.js";
 import type { Column } from "./column.js";
 
-export type Connection = DuckDBConnection;
+/** As much of the library's connection as is used elsewhere: its own types are not there where it is not installed. */
+export interface Connection {
+  run(sql: string): Promise<unknown>;
+}
 /** Column i of a chunk, as `kinds[i]` says. */
 export interface Batch {
   readonly length: number;
@@ -73,7 +76,7 @@ async function open(): Promise<Library> {
 }
 
 /** The library's own object: a connection to the database in memory that everything here uses. */
-export const connection = async (): Promise<DuckDBConnection> => (await library()).connection;
+export const connection = async (): Promise<Connection> => (await library()).connection;
 
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;

@@ -8,11 +8,12 @@ import * as fs from "node:fs";
 import * as os from "node:os";
 import * as path from "node:path";
 import { CompileError, ValueError } from "../../errors.js";
+import type { Vectors } from "../../kernel/c/micro.js";
 
 export interface Processor {
   readonly name: string;
-  /** Bytes of the widest vector register worth using. */
-  readonly vector: 64 | 32 | 16;
+  /** The widest vector registers worth using. */
+  readonly vectors: Vectors;
   /** Bytes of the last-level cache, as far as known. */
   readonly cache: number;
 }
@@ -42,7 +43,9 @@ export function detectProcessor(): Processor {
     }
   } else if (process.platform === "darwin" && process.arch === "x64") flags = "avx2";
   const has = (flag: string): boolean => ` ${flags} `.includes(` ${flag} `);
-  return { name, vector: has("avx512f") ? 64 : has("avx2") ? 32 : 16, cache: lastLevelCache() };
+  const bytes = has("avx512f") ? 64 : has("avx2") ? 32 : 16;
+  const count = bytes === 64 || process.arch === "arm64" ? 32 : 16;
+  return { name, vectors: { bytes, count }, cache: lastLevelCache() };
 }
 
 /** The user's cache folder: CRESSET_CACHE, else XDG's, else the platform's custom. */

@@ -36,7 +36,7 @@ export function launchConvolution(
   const g = geometry(params);
   const { groups, C, M, T_: T } = g;
   const threads = launcher.threadsFor(multiplications(g));
-  const tuning = convolutionTuning(kernel.type, launcher.vector);
+  const tuning = convolutionTuning(kernel.type, launcher.vectors);
   const weights = kernel.pass === "weights";
   const plan = weights ? planWeights(g, units / groups, tuning) : planCorrelation(g, threads, tuning);
   const scratch = weights ? 0 : launcher.scratch(groups * M * C * T * bytes);

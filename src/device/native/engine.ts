@@ -4,6 +4,7 @@ import { CompileError, DeviceError } from "../../errors.js";
 import { renderConvolution } from "../../kernel/c/convolution.js";
 import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
+import type { Vectors } from "../../kernel/c/micro.js";
 import { bytesOf, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
@@ -92,6 +93,7 @@ export class NativeEngine implements Engine {
   private constructor(
     private readonly compiler: Compiler,
     private readonly onCompile: CompileListener | null,
+    private readonly vectors: Vectors,
   ) {
     const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
@@ -110,10 +112,10 @@ export class NativeEngine implements Engine {
     this.job = new Float64Array(block, 0, jobNumbers);
     this.args = new Float64Array(block, jobNumbers * 8);
     (library.func("void cresset_listen(double address)") as (address: number) => void)(addressOf(block));
-    this.tiling = tilingFor(compiler.processor.vector);
+    this.tiling = tilingFor(vectors);
     this.launcher = {
       args: this.args,
-      vector: compiler.processor.vector,
+      vectors,
       threadsFor: (work) => (work < productWork ? 1 : this.threads),
       scratch: (bytes) => {
         if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes);
@@ -125,10 +127,13 @@ export class NativeEngine implements Engine {
     this.streamBytes = compiler.processor.cache / 4;
   }
 
-  /** Null where there is no compiler; a CompileError where there is one that does not work. */
-  static create(onCompile: CompileListener | null = null): NativeEngine | null {
+  /**
+   * Null where there is no compiler; a CompileError where there is one that does not work. `vectors`: what products and
+   * convolutions are written for, if not the processor's own: how the schedules of others are tested.
+   */
+  static create(onCompile: CompileListener | null = null, vectors?: Vectors): NativeEngine | null {
     const compiler = Compiler.find(detectProcessor());
-    return compiler === null ? null : new NativeEngine(compiler, onCompile);
+    return compiler === null ? null : new NativeEngine(compiler, onCompile, vectors ?? compiler.processor.vectors);
   }
 
   alloc(bytes: number): NativeBuffer {
@@ -155,7 +160,7 @@ export class NativeEngine implements Engine {
         ? renderLoop(kernel)
         : kernel.kind === "matmul"
           ? renderMatmul(kernel, this.tiling)
-          : renderConvolution(kernel, this.tiling.vector);
+          : renderConvolution(kernel, this.vectors);
     const id = this.build(kernel, source);
     this.onCompile?.(kernel, performance.now() - started, source);
     const loop = kernel.kind === "loop" ? kernel : null;

@@ -1,9 +1,10 @@
+import type { Vectors } from "../../kernel/c/micro.js";
+
 /** What the launches of matrix products and convolutions need of the engine. */
 export interface Launcher {
   /** The argument block, which `run` hands to the kernel. */
   readonly args: Float64Array;
-  /** Bytes of a vector register. */
-  readonly vector: number;
+  readonly vectors: Vectors;
   /** How many threads pay for so many multiplications. */
   threadsFor(work: number): number;
   /** The address of working memory that lasts until the next launch. */

@@ -67,8 +67,10 @@ export function launchMatmul(
   put(batch, M, N, K);
   if (turned) put(B_b, B_n, B_k, A_b, A_k, A_m, C_b, 1, C_m, bias_n, 0);
   else put(A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, 1, 0, bias_n);
-  put(tile, packed ? 1 : 0, blockM, blockN);
-  const packUnits = packed ? batch * slivers * Math.ceil(K / tiling.depth) : 0;
+  // Blocks of nearly equal depth, as few as there may be.
+  const depth = Math.max(1, Math.ceil(K / Math.max(1, Math.ceil(K / tiling.depth))));
+  put(tile, packed ? 1 : 0, blockM, blockN, depth);
+  const packUnits = packed ? batch * slivers * Math.ceil(K / depth) : 0;
   if (packUnits > 0) {
     launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 16)), batch * K * N < 1 << 15 ? 1 : threads);
   }

@@ -7,15 +7,13 @@ import type {
   MaxPoolOptions,
 } from "../../nn/functional.js";
 import type { Sizes } from "../../ops/index.js";
-import { type Exporter, type GraphBuilder, refuse, type Term } from "./graph.js";
+import { type Exporter, type GraphBuilder, output, refuse, type Term } from "./graph.js";
 import type { Operation, Value } from "./trace.js";
 
 const spread = (value: Sizes | undefined, dims: number, otherwise: number): number[] =>
   value === undefined || typeof value === "number" ? new Array<number>(dims).fill(value ?? otherwise) : [...value];
 
 const optional = (graph: GraphBuilder, value: unknown): Term | null => (value ? graph.term(value as Value) : null);
-
-const output = ({ outputs }: Operation): Value => outputs[0] as Value;
 
 /** A layer with one input, one output and attributes that are numbers. */
 const simple =
@@ -257,6 +255,13 @@ const dropout: Exporter = (graph, operation) => {
   return [graph.node("Identity", [x], x)];
 };
 
+const embedding: Exporter = (graph, operation) => {
+  const [index, weight] = operation.args as [Value, Value];
+  return [
+    graph.node("Gather", [graph.term(weight), graph.cast(graph.term(index), "int64")], output(operation), { axis: 0 }),
+  ];
+};
+
 export const layers: Readonly<Record<string, Exporter>> = {
   linear,
   conv1d: convolution(1),
@@ -278,6 +283,7 @@ export const layers: Readonly<Record<string, Exporter>> = {
   batchNorm,
   layerNorm,
   groupNorm,
+  embedding,
   leakyRelu: simple("LeakyRelu", ([slope]) => ({ alpha: { float: slope as number } })),
   elu: simple("Elu", ([alpha]) => ({ alpha: { float: alpha as number } })),
   silu,

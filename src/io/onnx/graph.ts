@@ -1,6 +1,6 @@
 /**
- * An ONNX graph as it grows: nodes, constants, names. What a cresset operation becomes is written in `export-layers.ts` and
- * `export-tensors.ts`, in terms of this.
+ * An ONNX graph as it grows: nodes, constants, names. What an operation becomes is written in `export-layers.ts`,
+ * `export-tensors.ts` and `export-views.ts`, in terms of this.
  */
 import { create } from "@bufbuild/protobuf";
 import { ValueError } from "../../errors.js";
@@ -155,3 +155,12 @@ export type Exporter = (graph: GraphBuilder, operation: Operation) => readonly (
 export function refuse(operation: Operation, what: string): never {
   throw new ValueError(`exportOnnx: ${operation.name}: ${what}`);
 }
+
+/** The first argument as a term: what a method is called on. */
+export const first = (graph: GraphBuilder, operation: Operation): Term => graph.term(operation.args[0] as Value);
+/** The only output. */
+export const output = ({ outputs }: Operation): Value => outputs[0] as Value;
+/** A dimension counted from the front. */
+export const wrap = (dim: number, rank: number): number => (dim < 0 ? dim + rank : dim);
+/** 0 … rank − 1. */
+export const counted = (rank: number): number[] => Array.from({ length: rank }, (_, i) => i);

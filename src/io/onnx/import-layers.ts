@@ -11,6 +11,15 @@ const fail = (what: string): never => {
 const one = <T>(list: readonly T[], dims: number, what: string): T[] =>
   list.length === dims ? [...list] : fail(`${what} has ${list.length} sizes for ${dims} dimensions`);
 
+/** What shapes made of numbers may take: a lying file must not ask for more than memory. */
+const maxElements = 2 ** 28;
+export function checkSize(shape: readonly number[]): readonly number[] {
+  if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || shape.reduce((a, b) => a * b, 1) > maxElements) {
+    fail(`a result of shape (${shape.join(", ")}), which is not possible here`);
+  }
+  return shape;
+}
+
 /** Zeros before and behind each dimension. */
 function padsOf(
   given: Given,
@@ -39,9 +48,16 @@ function padsOf(
   return mode === "SAME_LOWER" ? { before: large, behind: small } : fail(`auto_pad is ${mode}`);
 }
 
+/** Checks that the last dimensions can grow by so much. */
+function roomFor(x: Tensor, before: readonly number[], behind: readonly number[]): void {
+  const lead = x.ndim - before.length;
+  checkSize(x.shape.map((n, d) => (d < lead ? n : n + (before[d - lead] as number) + (behind[d - lead] as number))));
+}
+
 /** The input with `value` around its last dimensions. */
 export function surround(x: Tensor, before: readonly number[], behind: readonly number[], value: number): Tensor {
   const lead = x.ndim - before.length;
+  roomFor(x, before, behind);
   return before.reduce((inside, start, i) => {
     const side = (size: number): Tensor =>
       full(
@@ -66,6 +82,7 @@ const conv: Run = (given) => {
   const { stride, dilation } = settings(given, kernel);
   const { before, behind } = padsOf(given, kernel, x.shape.slice(2), stride, dilation);
   const even = before.every((n, i) => n === behind[i]);
+  roomFor(x, before, behind);
   const run = convolutions[kernel.length - 1] ?? fail(`${kernel.length} dimensions; 1 to 3 are here`);
   return run(even ? x : surround(x, before, behind, 0), weight, given.inputs[2] ?? null, {
     stride,
@@ -84,6 +101,8 @@ const convTranspose: Run = (given) => {
   if (!["NOTSET", "VALID"].includes(given.text("auto_pad", "NOTSET"))) fail("auto_pad is not read; give pads");
   const { before, behind } = padsOf(given, kernel, x.shape.slice(2), stride, dilation);
   if (!before.every((n, i) => n === behind[i])) fail("pads that differ before and behind are not here");
+  const reach = kernel.map((k, i) => (x.shape[i + 2] ?? 0) * (stride[i] as number) + k * (dilation[i] as number));
+  checkSize([x.shape[0] ?? 1, weight.shape[1] ?? 1, ...reach]);
   const run = transposedConvolutions[kernel.length - 1] ?? fail(`${kernel.length} dimensions; 1 to 3 are here`);
   return run(x, weight, given.inputs[2] ?? null, {
     stride,

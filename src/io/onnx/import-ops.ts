@@ -3,21 +3,12 @@ import { FormatError } from "../../errors.js";
 import { isFloating } from "../../ops/dtype.js";
 import { cat, full, type Tensor, tensor } from "../../tensor/index.js";
 import { dtypeOfElement } from "./format.js";
-import { layers, surround } from "./import-layers.js";
+import { checkSize, layers, surround } from "./import-layers.js";
 import type { Given, Run } from "./module.js";
 
 const fail = (what: string): never => {
   throw new FormatError(what);
 };
-
-/** What shapes made of numbers may take: a lying file must not ask for more than memory. */
-const maxElements = 2 ** 31;
-function checkSize(shape: readonly number[]): readonly number[] {
-  if (shape.some((n) => !Number.isSafeInteger(n) || n < 0) || shape.reduce((a, b) => a * b, 1) > maxElements) {
-    fail(`a result of shape (${shape.join(", ")}), which is not possible here`);
-  }
-  return shape;
-}
 
 const unary =
   (run: (x: Tensor) => Tensor): Run =>
@@ -164,7 +155,6 @@ const pad: Run = (given) => {
     before[d] = pads[i] as number;
     behind[d] = pads[i + axes.length] as number;
   }
-  checkSize(x.shape.map((n, d) => n + (before[d] as number) + (behind[d] as number)));
   return surround(x, before, behind, value);
 };
 

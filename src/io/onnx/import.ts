@@ -63,7 +63,10 @@ export function moduleOf(bytes: Uint8Array, name: string): OnnxModule {
     known.has(output) ? output : fail(`output ${JSON.stringify(output)} is given by no node`),
   );
   if (outputs.length === 0) return fail("the graph has no output");
-  return new OnnxModule(graph.name, opset, inputs, outputs, steps, constants);
+  const statistics = graph.node
+    .filter(({ opType }) => opType === "BatchNormalization")
+    .flatMap(({ input }) => input.slice(3));
+  return new OnnxModule(graph.name, opset, inputs, outputs, steps, constants, new Set(statistics));
 }
 
 function parse(bytes: Uint8Array, name: string): ModelProto {

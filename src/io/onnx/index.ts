@@ -2,7 +2,7 @@
  * ONNX files: models for other runtimes, and other frameworks' models here. This is the door; what reads and writes protocol
  * buffers stands behind it and is loaded when it is first opened.
  */
-import { CressetError, DataError } from "../../errors.js";
+import { DataError } from "../../errors.js";
 import type { Module } from "../../nn/module.js";
 import type { Tensor } from "../../tensor/index.js";
 
@@ -30,7 +30,7 @@ async function loaded<T>(what: string, module: Promise<T>): Promise<T> {
   try {
     return await module;
   } catch (error) {
-    if (error instanceof CressetError) throw error;
+    if (!(error instanceof Error && error.message.includes("@bufbuild/protobuf"))) throw error;
     throw new DataError(`${what} needs a package that is not installed: npm install @bufbuild/protobuf`, {
       cause: error,
     });

@@ -30,7 +30,10 @@ export interface Step {
   readonly attributes: ReadonlyMap<string, unknown>;
 }
 
-/** A model read from an ONNX file by `loadOnnx`. Its floating constants are parameters, by the file's names. */
+/**
+ * A model read from an ONNX file by `loadOnnx`. Its floating constants are parameters, by the file's names; single numbers and the
+ * statistics of batch normalisation require no gradient.
+ */
 export class OnnxModule extends Module {
   readonly #tensors = new Map<string, Tensor>();
 
@@ -42,10 +45,13 @@ export class OnnxModule extends Module {
     readonly outputNames: readonly string[],
     readonly steps: readonly Step[],
     constants: ReadonlyMap<string, Tensor>,
+    /** The names of those that are not learnt. */
+    fixed: ReadonlySet<string>,
   ) {
     super();
     for (const [name, tensor] of constants) {
-      this.#tensors.set(name, tensor.isFloatingPoint() ? new Parameter(tensor) : tensor);
+      const learnt = tensor.ndim > 0 && !fixed.has(name);
+      this.#tensors.set(name, tensor.isFloatingPoint() ? new Parameter(tensor, learnt) : tensor);
     }
   }
 

@@ -9,7 +9,7 @@
  */
 import { type ConvolutionTuning, convolutionBlocks, convolutionNumbers, convolutionPointers } from "../convolution.js";
 import type { ConvolutionKernel } from "../ir.js";
-import { lanesOf, type MatrixType, rowKernels, tileKernels, transpose, vectorTypes } from "./micro.js";
+import { lanesOf, type MatrixType, rowKernels, tileKernels, transpose, type Vectors, vectorTypes } from "./micro.js";
 
 interface Tile {
   readonly rows: number;
@@ -19,22 +19,22 @@ interface Tile {
   readonly columns: number;
 }
 
-function tileFor(vector: number): Tile {
-  if (vector === 64) return { rows: 14, weightRows: 12, columns: 2 };
-  if (vector === 32) return { rows: 6, weightRows: 6, columns: 2 };
-  return { rows: 6, weightRows: 6, columns: 4 };
+function tileFor({ bytes, count }: Vectors): Tile {
+  if (bytes === 64) return { rows: 14, weightRows: 12, columns: 2 };
+  if (count === 32) return { rows: 7, weightRows: 6, columns: 3 };
+  return { rows: 6, weightRows: 6, columns: 2 };
 }
 
-export function convolutionTuning(type: MatrixType, vector: number): ConvolutionTuning {
-  const { rows, weightRows, columns } = tileFor(vector);
-  const { width } = lanesOf(type, vector);
+export function convolutionTuning(type: MatrixType, vectors: Vectors): ConvolutionTuning {
+  const { rows, weightRows, columns } = tileFor(vectors);
+  const { width } = lanesOf(type, vectors.bytes);
   const half = type === "float32" ? 1 : 2;
   return { columns: columns * width, tileRows: rows, weightRows, planes: (1 << 17) / half, depth: 448 / half };
 }
 
-export function renderConvolution(kernel: ConvolutionKernel, vector: number): string {
-  const lanes = lanesOf(kernel.type, vector);
-  const tile = tileFor(vector);
+export function renderConvolution(kernel: ConvolutionKernel, vectors: Vectors): string {
+  const lanes = lanesOf(kernel.type, vectors.bytes);
+  const tile = tileFor(vectors);
   const pointers = convolutionPointers.map((name, i) =>
     name === "taps"
       ? `const int* const taps = (const int*)(unsigned long)args[${i}];`

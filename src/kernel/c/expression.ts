@@ -50,6 +50,18 @@ export interface Names {
   fold(e: Expr): string;
 }
 
+/**
+ * The place `e` as an index of memory: what runs along an axis is added as a long, so that the compiler sees elements side by
+ * side where the sum of two ints, which wraps, would look like any order.
+ */
+export function emitPlace(e: Expr, done: Map<Expr, string>, lines: string[], names: Names): string {
+  const text = emitExpr(e, done, lines, names);
+  const axis = e.op === "add" ? e.args.findIndex((a) => a.op === "index") : -1;
+  if (axis < 0) return text;
+  const start = emitExpr(e.args[1 - axis] as Expr, done, lines, names);
+  return `(long)${start} + ${names.index((e.args[axis] as Expr).slot)}`;
+}
+
 /** Emits what `e` needs and gives the name (or literal) of its value. */
 export function emitExpr(e: Expr, done: Map<Expr, string>, lines: string[], names: Names): string {
   const known = done.get(e);
@@ -59,7 +71,8 @@ export function emitExpr(e: Expr, done: Map<Expr, string>, lines: string[], name
   else if (e.op === "scalar") name = names.scalar(e.slot);
   else if (e.op === "reduce" || e.op === "scan") name = names.fold(e);
   else {
-    const args = e.args.map((a) => emitExpr(a, done, lines, names));
+    const emitted = e.op === "gather" ? emitPlace : emitExpr;
+    const args = e.args.map((a) => emitted(a, done, lines, names));
     name = `v${done.size}`;
     lines.push(`const ${cType[e.type]} ${name} = ${spell(e, args, names)};`);
   }

@@ -6,24 +6,25 @@
  */
 import type { Expr, MatmulKernel } from "../ir.js";
 import { cType, emitExpr, type Names } from "./expression.js";
-import { lanesOf, tileKernels, transpose, vectorTypes } from "./micro.js";
+import { lanesOf, tileKernels, transpose, type Vectors, vectorTypes } from "./micro.js";
 
 export interface Tiling {
-  /** Bytes of a vector register: 64 (AVX-512), 32 (AVX2), 16 (NEON, SSE). */
+  /** Bytes of a vector register. */
   readonly vector: number;
   /** The most rows of a tile, and its columns in vectors. */
   readonly rows: number;
   readonly columns: number;
-  /** Depth of a packed block: a sliver of B of this depth stays in the first-level cache. */
+  /** The greatest depth of a packed block: a sliver of B of this depth stays in the first-level cache. */
   readonly depth: number;
   /** Tiles in a packed block of A, which stays in the second-level cache. */
   readonly blockTiles: number;
 }
 
-export function tilingFor(vector: number): Tiling {
-  if (vector === 64) return { vector, rows: 14, columns: 2, depth: 320, blockTiles: 10 };
-  if (vector === 32) return { vector, rows: 6, columns: 2, depth: 256, blockTiles: 20 };
-  return { vector, rows: 6, columns: 4, depth: 256, blockTiles: 20 };
+/** Tiles that leave registers for a row of B and a number of A: one more and compilers keep sums in memory. */
+export function tilingFor({ bytes, count }: Vectors): Tiling {
+  if (bytes === 64) return { vector: bytes, rows: 14, columns: 2, depth: 320, blockTiles: 10 };
+  if (count === 32) return { vector: bytes, rows: 7, columns: 3, depth: 256, blockTiles: 20 };
+  return { vector: bytes, rows: 6, columns: 2, depth: 304, blockTiles: 20 };
 }
 
 /** Columns of one sliver of B. */
@@ -55,6 +56,7 @@ export const matmulArguments = [
   "packed", // 0 where B is read as it lies
   "block_m",
   "block_n",
+  "block_k",
 ] as const;
 
 export function renderMatmul(kernel: MatmulKernel, tiling: Tiling): string {
@@ -80,10 +82,10 @@ ${tileKernels("micro", MR, columns)}
 /* B as [batch][k block][sliver][k][NR]; a unit is one sliver of one k block of one batch. */
 void pack(const double* args, long begin, long end) {
   ARGUMENTS
-  const long blocks = (K + KC - 1) / KC;
+  const long blocks = (K + block_k - 1) / block_k;
   for (long u = begin; u < end; u++) {
     const long sliver = u % slivers, block = u / slivers % blocks, b = u / slivers / blocks;
-    const long k0 = block * KC, depth = MIN(KC, K - k0);
+    const long k0 = block * block_k, depth = MIN(block_k, K - k0);
     const long n0 = sliver * NR, count = MIN(NR, N - n0);
     const T* from = B + b * B_b + k0 * B_k + n0 * B_n;
     T* to = scratch + (b * K + k0) * slivers * NR + sliver * depth * NR;
@@ -111,7 +113,7 @@ static __attribute__((noinline)) void packA(T* to, const T* from, long count, lo
     const T* at = from + m0 * A_m;
     if (A_m == 1) {
       for (long k = 0; k < depth; k++)
-        for (long m = 0; m < rows; m += W) storePart(to + k * rows + m, loadPart(at + k * A_k + m, MIN(W, rows - m)), MIN(W, rows - m));
+        for (long m = 0; m < rows; m += W) *(V*)(to + k * rows + m) = loadPart(at + k * A_k + m, MIN(W, rows - m));
     } else if (A_k == 1) {
       /* From the last group down: lanes beyond the rows are written over by what comes next. */
       for (long g = (rows - 1) / W * W; g >= 0; g -= W) packTransposed(to + g, rows, at + g * A_m, A_m, rows - g, depth);
@@ -129,7 +131,7 @@ void run(const double* args, long begin, long end) {
   static __thread T panel[MC * KC + W] __attribute__((aligned(64)));
   int at[KC];
   const long step = packed ? NR : B_k;
-  for (long k = 0; k < MIN(K, KC); k++) at[k] = k * step;
+  for (long k = 0; k < MIN(K, block_k); k++) at[k] = k * step;
   const long blocksM = (M + block_m - 1) / block_m, blocksN = (N + block_n - 1) / block_n;
   const long tall = MC / MR * tile;
   for (long u = begin; u < end; u++) {
@@ -138,10 +140,10 @@ void run(const double* args, long begin, long end) {
     const long m1 = MIN(M, m0 + block_m), n1 = MIN(N, n0 + block_n);
     for (long mc = m0; mc < m1; mc += tall) {
       const long height = MIN(tall, m1 - mc);
-      for (long k0 = 0; k0 < K || k0 == 0; k0 += KC) {
-        const long depth = MIN(KC, K - k0);
+      for (long k0 = 0; k0 < K || k0 == 0; k0 += block_k) {
+        const long depth = MIN(block_k, K - k0);
         const int first = k0 == 0;
-        const int last = k0 + KC >= K;
+        const int last = k0 + block_k >= K;
         (void)last;
         packA(panel, A + b * A_b + mc * A_m + k0 * A_k, height, tile, depth, A_m, A_k);
         const T* const block = packed ? scratch + (b * K + k0) * slivers * NR : B + b * B_b + k0 * B_k;

@@ -6,6 +6,12 @@
 
 export type MatrixType = "float32" | "float64";
 
+/** A processor's vector registers: bytes of one (AVX-512 64, AVX2 32, NEON and SSE 16), and how many there are. */
+export interface Vectors {
+  readonly bytes: 64 | 32 | 16;
+  readonly count: 16 | 32;
+}
+
 /** How C types of a matrix type are written, and how many fit a vector register of `vector` bytes. */
 export interface Lanes {
   readonly type: MatrixType;
@@ -24,6 +30,7 @@ export function vectorTypes({ type, vector, width }: Lanes): string {
   const scalar = type === "float32" ? "float" : "double";
   const bytes = vector / width;
   const suffix = type === "float32" ? "ps" : "pd";
+  const mask = type === "float32" ? "int" : "long long";
   const masked =
     vector === 64
       ? `#if defined(__AVX512F__)
@@ -38,15 +45,30 @@ static inline __attribute__((always_inline)) V loadPart(const T* from, long n) {
 #else
 ${scalarParts}
 #endif`
-      : scalarParts;
+      : vector === 32
+        ? `#if defined(__AVX__)
+typedef T Whole __attribute__((vector_size(32)));
+typedef ${mask} Mask __attribute__((vector_size(32)));
+#define MASK(n) ((Mask){${range(width).join(", ")}} < (Mask){} + (${mask})(n))
+static inline __attribute__((always_inline)) void storePart(T* to, V v, long n) {
+  __builtin_ia32_maskstore${suffix}256((void*)to, MASK(n), (Whole)v);
+}
+static inline __attribute__((always_inline)) V loadPart(const T* from, long n) {
+  return (V)__builtin_ia32_maskload${suffix}256((const void*)from, MASK(n));
+}
+#else
+${scalarParts}
+#endif`
+        : scalarParts;
   return `typedef ${scalar} T;
 typedef T V __attribute__((vector_size(${vector}), aligned(${bytes}), may_alias));
 enum { W = ${width} };
 ${masked}`;
 }
 
-const scalarParts = `static inline void storePart(T* to, V v, long n) { for (long i = 0; i < n; i++) to[i] = v[i]; }
-static inline V loadPart(const T* from, long n) { V v = {0}; for (long i = 0; i < n; i++) v[i] = from[i]; return v; }`;
+// By way of memory: a vector that is indexed by a variable would lie there for the whole of the loop that computes it.
+const scalarParts = `static inline void storePart(T* to, V v, long n) { T part[W]; *(V*)part = v; for (long i = 0; i < n; i++) to[i] = part[i]; }
+static inline V loadPart(const T* from, long n) { T part[W] = {0}; for (long i = 0; i < n; i++) part[i] = from[i]; return *(V*)part; }`;
 
 /**
  * Transposes W vectors of W lanes in registers: log₂W rounds in which rows i and i + W/2 are interleaved into rows 2i and

@@ -1,15 +1,16 @@
 /**
- * Renders a LoopKernel to WebAssembly: the loops over units, axes and blocks, and the passes over the inner axes. What is
- * evaluated in them is `values.ts`'s, accumulators are `sums.ts`'s, the analysis before it `plan.ts`'s.
+ * Renders a LoopKernel to WebAssembly: the loops over axes and blocks, and the passes over the inner axes. Units are walked in
+ * `units.ts`; what is evaluated in them is `values.ts`'s, accumulators are `sums.ts`'s, the analysis before it `plan.ts`'s.
  *
  * A loop along the vector axis is written up to three times: several vectors an iteration, one vector, one element.
  */
-import { bytesOf, type LoopKernel, type ValueType } from "../ir.js";
+import { bytesOf, type Expr, type LoopKernel, type ValueType } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import { loadScalar, storeElements, storeScalar } from "./memory.js";
 import { emitFold, wasmTypeOf } from "./ops.js";
 import { type Pass, Plan, type Variant } from "./plan.js";
 import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
+import { ARGS, BEGIN, END, type Part, type Pointers, Units } from "./units.js";
 import { type Registers, type Scope, Values } from "./values.js";
 
 /** A module whose `run(args, begin, end, scratch)` runs the units from begin to end; `args` points to the argument block. */
@@ -19,10 +20,6 @@ export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<Arra
   new LoopRenderer(kernel, f).render();
   return module.encode(f);
 }
-
-const [ARGS, BEGIN, END] = [0, 1, 2];
-
-type Pointers = ReadonlyMap<number, number>;
 
 const single: Variant = { copies: 1, lanes: 1 };
 
@@ -51,11 +48,12 @@ class LoopRenderer {
     const slots = [...new Set(passes.flatMap((p) => p.slots))];
     const pointers = new Map(slots.map((s) => [s, f.local("i32")]));
     const unit = values.uniform(launch, 1, pointers);
-    const row = (): void => (kernel.vector === "inner" ? this.innerRow(unit) : this.outerRow(unit));
+    const row = (part?: Part): void => (kernel.vector === "inner" ? this.innerRow(unit) : this.outerRow(unit, part));
     const axes = kernel.vector === "inner" ? kernel.outer : kernel.outer - 1;
     f.get(BEGIN).get(END).op("i32.lt_s");
     f.if(() => {
-      if (axes > 0) this.units(axes, pointers, row);
+      if (axes > 0 && plan.tiled) new Units(f, this.at, axes, pointers).tiles(plan.axis, row);
+      else if (axes > 0) new Units(f, this.at, axes, pointers).each(row);
       else {
         for (const [s, p] of pointers) f.get(this.at.base[s]).set(p);
         row();
@@ -97,44 +95,6 @@ class LoopRenderer {
     return { base, size, stride, scalars: kernel.scalars.map(read), counters: axes.map(() => f.local("i32")) };
   }
 
-  /** Runs `row` for the units from begin to end: odometer and row pointers. */
-  private units(axes: number, pointers: Pointers, row: () => void): void {
-    const { f } = this;
-    const { counters, size, base, stride } = this.at;
-    const rest = f.local("i32");
-    f.get(BEGIN).set(rest);
-    for (let a = axes - 1; a >= 0; a--) {
-      f.get(rest);
-      if (a > 0) f.get(size[a]).op("i32.rem_u");
-      f.set(counters[a]);
-      if (a > 0) f.get(rest).get(size[a]).op("i32.div_u").set(rest);
-    }
-    const carry = (a: number): void => {
-      f.get(counters[a]).i32(1).op("i32.add").set(counters[a]);
-      if (a === 0) return;
-      f.get(counters[a]).get(size[a]).op("i32.eq");
-      f.if(() => {
-        f.i32(0).set(counters[a]);
-        carry(a - 1);
-      });
-    };
-    const unit = f.local("i32");
-    f.get(BEGIN).set(unit);
-    f.repeat(
-      () => f.get(unit).get(END).op("i32.lt_s"),
-      () => {
-        for (const [s, p] of pointers) {
-          f.get(base[s]);
-          for (let a = 0; a < axes; a++) f.get(counters[a]).get(stride[s][a]).op("i32.mul").op("i32.add");
-          f.set(p);
-        }
-        row();
-        carry(axes - 1);
-        f.get(unit).i32(1).op("i32.add").set(unit);
-      },
-    );
-  }
-
   // ── vector "inner": one row at a time ──
 
   private innerRow(unit: Scope): void {
@@ -146,7 +106,11 @@ class LoopRenderer {
       const sums = new Sums(f, pass.reduces, copies, lanes, true, kernel.inner > 0);
       if (kernel.inner > 0) this.innerNest(pass, unit, 0, sums);
       else this.body(pass, values.varying(unit, plan.depth, single, unit.pointers), sums.partial);
-      for (const r of pass.reduces) values.define(unit, r, sums.results(r)[0]);
+      for (const r of pass.reduces) {
+        values.define(unit, r, sums.results(r)[0]);
+        const row = plan.kept.get(r.args[0]);
+        if (row !== undefined) values.readBack.set(r.args[0], row);
+      }
     }
     this.body(plan.row, values.varying(unit, plan.depth, single, unit.pointers), new Map());
   }
@@ -181,7 +145,7 @@ class LoopRenderer {
 
   // ── vector "outer": a block of the last outer axis at a time ──
 
-  private outerRow(unit: Scope): void {
+  private outerRow(unit: Scope, part?: Part): void {
     const { f, kernel, plan, values } = this;
     values.hoist(
       plan.passes.flatMap((p) => p.roots),
@@ -194,8 +158,9 @@ class LoopRenderer {
     const i = this.at.counters[plan.axis];
     const pointers = values.copyPointers([...unit.pointers.keys()], unit);
     const end = f.local("i32");
-    if (kernel.outer === 1) {
-      f.get(BEGIN).set(i).get(END).set(end);
+    const range = part ?? (kernel.outer === 1 ? { from: BEGIN, end: END } : null);
+    if (range !== null) {
+      f.get(range.from).set(i).get(range.end).set(end);
       for (const [s, p] of pointers) {
         const { type, step } = kernel.operands[s];
         if (step === "uniform") continue;
@@ -324,6 +289,16 @@ class LoopRenderer {
     );
   }
 
+  /** Stores what a later pass needs again where that pass will find it. */
+  private keep(e: Expr, scope: Scope, copy: number): void {
+    const { f, plan, values } = this;
+    const row = plan.kept.get(e);
+    if (row === undefined || values.readBack.has(e)) return;
+    values.keep(e, scope, copy);
+    const value = (): void => values.push(e, scope, copy);
+    storeElements(f, values.cursor(row, scope), e.type, scope.lanes, copy * scope.lanes, value);
+  }
+
   /** What a pass does for one element (or block of them). */
   private body(pass: Pass, scope: Scope, into: Accumulators): void {
     const { f, kernel, values } = this;
@@ -331,6 +306,7 @@ class LoopRenderer {
     scope.maps.forEach((_, c) => {
       for (const r of pass.reduces) {
         const acc = (into.get(r) ?? [])[c];
+        this.keep(r.args[0], scope, c);
         f.get(acc);
         values.push(r.args[0], scope, c);
         emitFold(f, r.fold ?? "sum", r.type, lanes);

@@ -39,7 +39,12 @@ export function nodesOf(roots: readonly Expr[]): Expr[] {
   return order;
 }
 
-function passOf(kernel: LoopKernel, reduces: readonly Expr[], stores: readonly Store[]): Pass {
+function passOf(
+  kernel: LoopKernel,
+  reduces: readonly Expr[],
+  stores: readonly Store[],
+  kept: ReadonlyMap<Expr, number> = new Map(),
+): Pass {
   const roots = [
     ...reduces.map((r) => r.args[0]),
     ...stores.flatMap((s) => (s.at === null ? [s.value] : [s.at, s.value])),
@@ -48,8 +53,37 @@ function passOf(kernel: LoopKernel, reduces: readonly Expr[], stores: readonly S
   const slots = new Set<number>();
   for (const e of nodes) if (e.op === "load") slots.add(e.slot);
   for (const s of stores) if (s.at === null) slots.add(s.operand);
+  for (const r of roots) if (kept.has(r)) slots.add(kept.get(r) as number);
   for (const s of slots) if (s >= kernel.operands.length) throw new Error(`${kernel.name}: no operand ${s}`);
   return { reduces, stores, roots, slots: [...slots], scans: nodes.filter((e) => e.op === "scan") };
+}
+
+/** An expression of more nodes than this costs more to compute again than to read back. */
+const cheap = 12;
+
+/**
+ * What a fold along rows computes and the element stores need again (softmax's exponentials) is stored in the row of a result,
+ * which is written over at the end. So the row must be float32, lie in order, and nobody may read it.
+ */
+function keptIn(
+  kernel: LoopKernel,
+  stages: readonly (readonly Expr[])[],
+  element: readonly Store[],
+): Map<Expr, number> {
+  const kept = new Map<Expr, number>();
+  if (kernel.vector !== "inner" || kernel.inner !== 1 || kernel.stores.some((s) => s.at !== null)) return kept;
+  const all = topological(kernel.stores.map((s) => s.value));
+  if (all.some((e) => e.op === "scan")) return kept;
+  const read = new Set(all.filter((e) => e.op === "load" || e.op === "gather").map((e) => e.slot));
+  const rows = element.map((s) => s.operand).filter((o) => !read.has(o) && kernel.operands[o].type === "float32");
+  const needed = new Set(nodesOf(element.map((s) => s.value)));
+  for (const { args } of stages.flat()) {
+    const [value] = args;
+    if (value.type !== "f32" || kept.has(value) || !needed.has(value) || nodesOf([value]).length <= cheap) continue;
+    const row = rows.find((o) => kernel.operands[o].step === "unit" && ![...kept.values()].includes(o));
+    if (row !== undefined) kept.set(value, row);
+  }
+  return kept;
 }
 
 export class Plan {
@@ -61,9 +95,13 @@ export class Plan {
   readonly lanes: Lanes;
   /** Its axis, −1 if none. */
   readonly axis: number;
+  /** A map that reads an operand across the vector axis, which may lie in order along another. */
+  readonly tiled: boolean;
   /** The level of the innermost loop. */
   readonly depth: number;
   readonly uses = new Map<Expr, number>();
+  /** What a pass folds and a later one needs again, and the result in whose row it lies until then. */
+  readonly kept: ReadonlyMap<Expr, number>;
   private readonly levels = new Map<Expr, number>();
 
   constructor(readonly kernel: LoopKernel) {
@@ -87,7 +125,8 @@ export class Plan {
       }
       depths.set(e, depth);
     }
-    const passes = stages.map((reduces) => passOf(kernel, reduces, []));
+    this.kept = keptIn(kernel, stages, element);
+    const passes = stages.map((reduces) => passOf(kernel, reduces, [], this.kept));
     if (element.length > 0) passes.push(passOf(kernel, [], element));
     this.passes = passes;
     this.row = passOf(
@@ -100,6 +139,11 @@ export class Plan {
     const scans = all.some((e) => e.op === "scan");
     const serial = this.axis < 0 || stores.some((s) => s.at !== null) || (scans && vector === "inner");
     this.lanes = serial ? 1 : lanesOf(kernel, all);
+    this.tiled =
+      !serial &&
+      vector === "outer" &&
+      inner === 0 &&
+      all.some((e) => e.op === "load" && kernel.operands[e.slot].step === "strided");
     const size = all.reduce((n, e) => n + (e.args.length > 0 ? 1 : 0), 0);
     const copies = serial ? 1 : size <= 24 ? 4 : size <= 48 && stages.length > 0 ? 2 : 1;
     const variants: Variant[] = [{ copies, lanes: this.lanes }];

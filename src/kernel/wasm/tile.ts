@@ -1,6 +1,7 @@
 /**
  * The inner parts of the matrix product: packing panels, the micro-kernel over a tile in registers, and the copy of a tile at
- * the edge. `matmul.ts` decides which blocks they see.
+ * the edge. `matmul.ts` decides which blocks they see. Convolutions have the same
+ * tiles, and take the step along their depth from here.
  *
  * A tile is two vectors wide, and as high as the sixteen registers of x86 allow: with fused multiply-add six rows, which with
  * two vectors of B and one of A fill fifteen; without it the product needs one more, and a sixth row would be spilled. For the
@@ -53,18 +54,45 @@ export function shapeFor(type: MatmulKernel["type"], relaxed: boolean): Shape {
       };
 }
 
-/** acc ← acc + x · y */
-export function multiplyAdd(f: FunctionBuilder, shape: Shape, acc: number, x: () => void, y: () => void): void {
-  if (shape.relaxed) {
-    x();
-    y();
-    f.get(acc).op(`${shape.vector}.relaxed_madd`).set(acc);
-  } else {
-    f.get(acc);
-    x();
-    y();
-    f.op(`${shape.vector}.mul`).op(`${shape.vector}.add`).set(acc);
-  }
+/** Pushes a zero of the type. */
+export const zero = (f: FunctionBuilder, { scalar }: Shape): FunctionBuilder =>
+  scalar === "f32" ? f.f32(0) : f.f64(0);
+
+/** The registers of a tile: its sums, by row and vector; a row of B; and a number of A, in every lane. */
+export interface TileRegisters {
+  readonly sums: readonly (readonly number[])[];
+  readonly row: readonly number[];
+  readonly x: number;
+}
+
+export function tileRegisters(f: FunctionBuilder, rows: number): TileRegisters {
+  const vectors = (): number[] => Array.from({ length: VECTORS }, () => f.local("v128"));
+  return { sums: Array.from({ length: rows }, vectors), row: vectors(), x: f.local("v128") };
+}
+
+/** One step of the depth: sums[r] ← sums[r] + A[r] · B. B's row lies at `b`; `a` pushes A[r], `next` moves on from it. */
+export function tileStep(
+  f: FunctionBuilder,
+  { size, lanes, vector, relaxed }: Shape,
+  { sums, row, x }: TileRegisters,
+  b: number,
+  a: (r: number) => void,
+  next?: (r: number) => void,
+): void {
+  row.forEach((y, v) => {
+    f.get(b)
+      .memory("v128.load", v * lanes * size)
+      .set(y);
+  });
+  sums.forEach((sum, r) => {
+    a(r);
+    f.set(x);
+    sum.forEach((acc, v) => {
+      if (relaxed) f.get(x).get(row[v]).get(acc).op(`${vector}.relaxed_madd`).set(acc);
+      else f.get(acc).get(x).get(row[v]).op(`${vector}.mul`).op(`${vector}.add`).set(acc);
+    });
+    next?.(r);
+  });
 }
 
 /** for (i = 0; i < n; i++) */
@@ -90,9 +118,7 @@ export function microKernel(module: ModuleBuilder, shape: Shape, rows: number): 
   const [A, A_ROW, A_STEP, B, B_STEP, C, STRIDE, K, ROWS] = Array.from({ length: 9 }, (_, i) => i);
   const pointers = Array.from({ length: rows }, () => f.local("i32"));
   const end = f.local("i32");
-  const sums = pointers.map(() => Array.from({ length: VECTORS }, () => f.local("v128")));
-  const row = Array.from({ length: VECTORS }, () => f.local("v128"));
-  const x = f.local("v128");
+  const tile = tileRegisters(f, rows);
   pointers.forEach((p, r) => {
     if (r === 0) f.get(A).set(p);
     else {
@@ -104,29 +130,18 @@ export function microKernel(module: ModuleBuilder, shape: Shape, rows: number): 
   f.repeat(
     () => f.get(B).get(end).op("i32.ne"),
     () => {
-      row.forEach((r, v) =>
-        f
-          .get(B)
-          .memory("v128.load", v * lanes * size)
-          .set(r),
+      tileStep(
+        f,
+        shape,
+        tile,
+        B,
+        (r) => f.get(pointers[r]).memory(splat),
+        (r) => f.get(pointers[r]).get(A_STEP).op("i32.add").set(pointers[r]),
       );
-      sums.forEach((sum, r) => {
-        f.get(pointers[r]).memory(splat).set(x);
-        sum.forEach((acc, v) =>
-          multiplyAdd(
-            f,
-            shape,
-            acc,
-            () => f.get(x),
-            () => f.get(row[v]),
-          ),
-        );
-        f.get(pointers[r]).get(A_STEP).op("i32.add").set(pointers[r]);
-      });
       f.get(B).get(B_STEP).op("i32.add").set(B);
     },
   );
-  sums.forEach((sum, r) => {
+  tile.sums.forEach((sum, r) => {
     if (r > 0) f.get(C).i32(0).get(STRIDE).get(ROWS).i32(r).op("i32.le_s").op("select").op("i32.add").set(C);
     sum.forEach((acc, v) => {
       f.get(C)
@@ -269,7 +284,6 @@ export function pack(module: ModuleBuilder, shape: Shape, width: number): Functi
     });
   };
   const partial = (): void => {
-    const zero = (): void => void (scalar === "f32" ? f.f32(0) : f.f64(0));
     const row = (value: () => void): void => {
       f.get(TARGET).get(r).i32(size).op("i32.mul").op("i32.add").set(to);
       counted(f, k, K, () => {
@@ -296,7 +310,7 @@ export function pack(module: ModuleBuilder, shape: Shape, width: number): Functi
               f.get(at).get(ALONG).op("i32.add").set(at);
             });
           },
-          () => row(zero),
+          () => row(() => zero(f, shape)),
         );
         f.get(r).i32(1).op("i32.add").set(r);
       },

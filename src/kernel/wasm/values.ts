@@ -37,6 +37,8 @@ export interface Registers {
 export class Values {
   /** The running folds of the scans of the pass at hand. */
   scanning: Accumulators = new Map();
+  /** What an earlier pass kept: expression → the operand in whose row it lies. */
+  readonly readBack = new Map<Expr, number>();
 
   constructor(
     private readonly f: FunctionBuilder,
@@ -47,11 +49,17 @@ export class Values {
 
   /** Pushes a value, from the local that holds it or by computing it. */
   push(e: Expr, scope: Scope, copy: number): void {
-    const { f, plan } = this;
+    const { f } = this;
     const lanes = scope.lanes;
     const known = this.find(e, scope, copy);
     if (known !== undefined) {
       f.get(known);
+      return;
+    }
+    const row = this.readBack.get(e);
+    if (row !== undefined) {
+      loadElements(f, this.cursor(row, scope), e.type, lanes, copy * lanes);
+      this.remember(e, scope, copy);
       return;
     }
     switch (e.op) {
@@ -85,11 +93,15 @@ export class Values {
       default:
         emit(f, e, lanes, (i) => this.push(e.args[i], scope, copy));
     }
-    if ((plan.uses.get(e) ?? 0) > 1) {
-      const local = f.local(localTypeOf(e.type, lanes));
-      f.tee(local);
-      scope.maps[copy].set(e, local);
-    }
+    this.remember(e, scope, copy);
+  }
+
+  /** Leaves what is on the stack in a local too, if it is used again. */
+  private remember(e: Expr, scope: Scope, copy: number): void {
+    if ((this.plan.uses.get(e) ?? 0) <= 1) return;
+    const local = this.f.local(localTypeOf(e.type, scope.lanes));
+    this.f.tee(local);
+    scope.maps[copy].set(e, local);
   }
 
   private pushIndex(axis: number, lanes: Lanes, copy: number): void {

@@ -14,9 +14,11 @@ export interface Report {
   readonly helped: number;
   /** Of a product that pays for threads. */
   readonly product: readonly number[];
+  /** What a checkpoint gives back, from memory and in a stream. */
+  readonly loaded: unknown;
 }
 
-function train(): Omit<Report, "threads" | "helped" | "product"> {
+function train(): Omit<Report, "threads" | "helped" | "product" | "loaded"> {
   const start = performance.now();
   torch.manualSeed(0);
   const model = new nn.Sequential(new nn.Linear(784, 64), new nn.ReLU(), new nn.Linear(64, 10));
@@ -60,5 +62,14 @@ async function together(): Promise<Pick<Report, "threads" | "helped" | "product"
   return { threads: torch.getNumThreads(), helped: engine.workers.helped, product: numbers };
 }
 
+async function checkpoint(): Promise<unknown> {
+  const { readable, writable } = new TransformStream<Uint8Array, Uint8Array>();
+  const file = new Response(readable as ReadableStream<Uint8Array<ArrayBuffer>>).arrayBuffer();
+  await torch.save({ x: torch.tensor([[1, 2.5]]), epoch: 3 }, writable);
+  const { x, epoch } = await torch.load<{ x: torch.Tensor; epoch: number }>(await file);
+  return [x.tolist(), epoch];
+}
+
 const trained = train();
-Object.assign(globalThis, { report: { ...trained, ...(await together()) } });
+const rest = { ...(await together()), loaded: await checkpoint() };
+Object.assign(globalThis, { report: { ...trained, ...rest } });

@@ -1,0 +1,139 @@
+/**
+ * The schedule of kernels whose vector axis is the last inner one: a row at a time, its folds stage by stage, then its stores.
+ * What a stage folds and a later one needs again, as softmax its exponentials, is kept for the row. `split.ts` uses the fold of a
+ * part of a row and the row's stores.
+ */
+import type { Expr, Fold } from "../ir.js";
+import { cConstant, cType } from "./expression.js";
+import { combine, identity, watchesNaN } from "./fold.js";
+import { below, type LoopNest, type Range } from "./nest.js";
+
+/** Float sums longer than this are summed in blocks, so that rounding grows with the number of blocks instead. */
+const sumBlock = 4096;
+/** Values of a row that a later stage needs again lie on the stack up to here. */
+const keptOnStack = 2048;
+
+const memoryFunctions = "void* malloc(unsigned long);\nvoid free(void*);";
+
+export function renderRows(nest: LoopNest): void {
+  const { outer } = nest.kernel;
+  const { reductions, scan } = nest.stages;
+  const whole = { from: "0", to: `n${nest.axis}` };
+  const before = nest.innerAxes.slice(0, -1);
+  const kept = keptValues(nest);
+  if (kept.size > 0) nest.declare(memoryFunctions);
+  for (const [e, name] of kept) {
+    const type = cType[e.type];
+    nest.line(`${type} ${name}_near[${keptOnStack}];`);
+    nest.line(
+      `${type}* const ${name} = ${whole.to} > ${keptOnStack} ? malloc(${whole.to} * sizeof(${type})) : ${name}_near;`,
+    );
+  }
+  nest.open("for (long u = begin; u < end; u++)");
+  nest.unit(outer);
+  for (const stage of reductions) foldRow(nest, stage, whole, before, kept);
+  storeRow(nest);
+  if (scan !== null) scanRow(nest, scan, whole, before);
+  else if (nest.hasStores("element")) nest.loops(before, () => nest.elements(whole));
+  nest.close();
+  for (const name of kept.values()) nest.line(`if (${name} != ${name}_near) free(${name});`);
+}
+
+/** What is folded in one stage and needed in a later one, if computing it costs more than reading it back; and its name. */
+function keptValues(nest: LoopNest): ReadonlyMap<Expr, string> {
+  const kept = new Map<Expr, string>();
+  if (nest.kernel.inner !== 1 || nest.serial) return kept;
+  const { reductions } = nest.stages;
+  reductions.forEach((stage, s) => {
+    const later = reductions.slice(s + 1).flatMap((next) => next.map((e) => e.args[0] as Expr));
+    const needed = below([...later, ...nest.storeRoots("element")]);
+    for (const e of stage) {
+      const value = e.args[0] as Expr;
+      if (needed.has(value) && below([value]).size > 12) kept.set(value, `kept${kept.size}`);
+    }
+  });
+  return kept;
+}
+
+/** Folds a stage over `range` of the vector axis and all of the axes `before` it. */
+export function foldRow(
+  nest: LoopNest,
+  stage: readonly Expr[],
+  range: Range,
+  before: readonly number[] = [],
+  kept: ReadonlyMap<Expr, string> = new Map(),
+): void {
+  for (const e of stage) {
+    nest.line(`${cType[e.type]} ${nest.fold(e)} = ${identity(e)};`);
+    if (watchesNaN(e)) nest.line(`int ${nest.fold(e)}_nan = 0;`);
+  }
+  nest.loops(before, () => foldLoop(nest, stage, range, kept));
+  for (const e of stage) {
+    const r = nest.fold(e);
+    if (watchesNaN(e)) nest.line(`if (${r}_nan) ${r} = ${cConstant(Number.NaN, e.type)};`);
+  }
+}
+
+function foldLoop(nest: LoopNest, stage: readonly Expr[], range: Range, kept: ReadonlyMap<Expr, string>): void {
+  const blocked = stage.filter((e) => e.fold === "sum" && (e.type === "f32" || e.type === "f64"));
+  const accumulator = (e: Expr): string => (blocked.includes(e) ? `${nest.fold(e)}_part` : nest.fold(e));
+  const clauses = stage.flatMap((e) => {
+    const sign = { sum: "+", prod: "*", max: "max", min: "min" }[e.fold as Fold];
+    const clause = `reduction(${sign}:${accumulator(e)})`;
+    return watchesNaN(e) ? [clause, `reduction(|:${nest.fold(e)}_nan)`] : [clause];
+  });
+  const loop = (part: Range): void =>
+    nest.vectorLoop(
+      part,
+      stage.map((e) => e.args[0] as Expr),
+      (lines) => {
+        for (const e of stage) {
+          const target = accumulator(e);
+          const v = nest.value(e.args[0] as Expr, lines);
+          const array = kept.get(e.args[0] as Expr);
+          if (array !== undefined && !v.startsWith(array)) lines.push(`${array}[${nest.variable}] = ${v};`);
+          if (watchesNaN(e)) {
+            lines.push(`${target} = ${v} ${e.fold === "max" ? ">" : "<"} ${target} ? ${v} : ${target};`);
+            lines.push(`${nest.fold(e)}_nan |= ${v} != ${v};`);
+          } else lines.push(`${target} = ${combine(e, target, v)};`);
+        }
+      },
+      clauses.join(" "),
+    );
+  if (blocked.length === 0) loop(range);
+  else {
+    const { from, to } = range;
+    nest.open(`for (long block = ${from}; block < ${to}; block += ${sumBlock})`);
+    nest.line(`const long stop = ${to} - block < ${sumBlock} ? ${to} : block + ${sumBlock};`);
+    for (const e of blocked) nest.line(`${cType[e.type]} ${accumulator(e)} = 0;`);
+    loop({ from: "block", to: "stop" });
+    for (const e of blocked) nest.line(`${nest.fold(e)} += ${accumulator(e)};`);
+    nest.close();
+  }
+  // From the next stage on, what this one kept is read back.
+  for (const e of stage) {
+    const value = e.args[0] as Expr;
+    const array = kept.get(value);
+    if (array !== undefined) nest.readBack.set(value, array);
+  }
+}
+
+function scanRow(nest: LoopNest, scan: Expr, whole: Range, before: readonly number[]): void {
+  nest.line(`${cType[scan.type]} running = ${identity(scan)};`);
+  nest.folds.set(scan, "running");
+  nest.loops(before, () =>
+    nest.vectorLoop(whole, nest.storeRoots("element"), (lines) => {
+      const v = nest.value(scan.args[0] as Expr, lines);
+      lines.push(`running = ${combine(scan, "running", v)};`);
+      nest.store("element", lines);
+    }),
+  );
+}
+
+/** The stores of the row, `condition` before them. */
+export function storeRow(nest: LoopNest, condition = ""): void {
+  if (!nest.hasStores("row")) return;
+  nest.open(condition);
+  nest.straight((lines) => nest.store("row", lines));
+  nest.close();
+}
