@@ -23,6 +23,7 @@ async function show(figure: plot.Figure): Promise<void> {
   await figure.save(join(pictures, `${String(pictureCount).padStart(2, "0")}.svg`));
   await figure.show();
 }
+console.log("cresset runs on", torch.cpuEngineName());
 
 // %% [markdown]
 // ## 기울기 계산: gradients

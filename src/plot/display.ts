@@ -19,7 +19,7 @@ const symbol = Symbol.for("Jupyter.display");
 /** Milliseconds. */
 const sending = 50;
 /** Best first: a kernel that shows one form gets the first that there is. */
-const preference = ["image/svg+xml", "image/png", "text/html", "text/plain"];
+const preference = ["text/html", "image/svg+xml", "text/plain"];
 
 /** Shows a value in the notebook that runs this. False where there is none. */
 export async function displayInNotebook(value: unknown): Promise<boolean> {

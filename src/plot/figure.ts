@@ -6,7 +6,8 @@ import { writeFileAtomic } from "#files";
 import { rasterize, showInTerminal, type TerminalOptions } from "#raster";
 import { ValueError } from "../errors.js";
 import { displayInNotebook } from "./display.js";
-import { page } from "./page.js";
+import { base64, escapeXml, page } from "./page.js";
+import { svgSize } from "./svg-size.js";
 import type { Theme } from "./theme.js";
 
 export interface RenderOptions {
@@ -61,6 +62,7 @@ export class Figure {
     // Several figures may stand in one page, where names are shared.
     const prefix = `f${++drawn}-`;
     return text
+      .slice(text.indexOf("<svg")) // in a page there is no place for a declaration
       .replace(/\bid="([^"]+)"/g, `id="${prefix}$1"`)
       .replace(/url\((['"]?)#([^)'"]+)\1\)/g, `url(#${prefix}$2)`)
       .replace(/href="#([^"]+)"/g, `href="#${prefix}$1"`);
@@ -110,6 +112,10 @@ export class Figure {
 
   /** What notebooks show. @internal */
   async [Symbol.for("Jupyter.display")](): Promise<Record<string, string>> {
-    return { "text/plain": this.toString(), "image/svg+xml": await this.svg() };
+    const svg = await this.svg();
+    // As an image, because notebooks that are converted to pages have the inside of SVG taken out.
+    const source = `data:image/svg+xml;base64,${base64(new TextEncoder().encode(svg))}`;
+    const html = `<img alt="${escapeXml(this.title)}" width="${svgSize(svg).width}" style="max-width: 100%" src="${source}">`;
+    return { "text/html": html, "image/svg+xml": svg, "text/plain": this.toString() };
   }
 }

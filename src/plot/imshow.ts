@@ -7,6 +7,7 @@ import { Figure } from "./figure.js";
 import { grid } from "./grid.js";
 import { checkRange, colour, type Image, imageOf, rangeOf } from "./image.js";
 import { optional } from "./optional.js";
+import { base64 } from "./page.js";
 import type { Theme } from "./theme.js";
 import { drawVega } from "./vega.js";
 
@@ -106,10 +107,4 @@ function one(image: Image, options: ImshowOptions): Figure {
       theme,
     );
   });
-}
-
-function base64(bytes: Uint8Array): string {
-  let binary = "";
-  for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
-  return btoa(binary);
 }

@@ -5,6 +5,12 @@ import { themes } from "./theme.js";
 export const escapeXml = (text: string): string =>
   text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;").replaceAll('"', "&quot;");
 
+export function base64(bytes: Uint8Array): string {
+  let binary = "";
+  for (let at = 0; at < bytes.length; at += 8192) binary += String.fromCharCode(...bytes.subarray(at, at + 8192));
+  return btoa(binary);
+}
+
 /** A page of one drawing, or of two that follow the reader's scheme. */
 export function page(title: string, drawings: Readonly<Partial<Record<Theme, string>>>): string {
   const names = Object.keys(drawings) as Theme[];

@@ -50,7 +50,12 @@ describe("numWorkers", { timeout: 60_000 }, () => {
   });
 
   it("names the item that failed, with the worker's own error as the cause", async () => {
-    const loader = new DataLoader(new Failing(), { batchSize: 3, numWorkers: 2, worker: at("failing") });
+    const loader = new DataLoader(new Failing(), {
+      sampler: [0, 1, 2, 3, 4, 5, 6, 7, 8],
+      batchSize: 3,
+      numWorkers: 2,
+      worker: at("failing"),
+    });
     const seen: unknown[] = [];
     const read = async () => {
       for await (const batch of loader) seen.push(batch.tolist());

@@ -156,6 +156,7 @@ describe("graph", () => {
     const svg = await plot.graph(x.mul(x).mul(2).add(3), { names: { x }, title: "x → z" }).svg({ theme: "dark" });
     expect(textsOf(svg)).toEqual(expect.arrayContaining(["x", "mul", "add", "x → z"]));
     expect(svg).toContain("#0d1117");
+    expect(svg).toMatch(/^<svg/);
   });
 });
 
@@ -189,7 +190,9 @@ describe("files and places", () => {
     expect(element.innerHTML).toMatch(/^<svg/);
     const asked = async (value: unknown) =>
       (await (value as Record<symbol, () => unknown>)[Symbol.for("Jupyter.display")]!()) as Record<string, string>;
-    expect((await asked(figure))["image/svg+xml"]).toMatch(/^<svg/);
+    const bundle = await asked(figure);
+    expect(bundle["image/svg+xml"]).toMatch(/^<svg/);
+    expect(bundle["text/html"]).toMatch(/^<img alt="막대 &lt;b&gt;" width="540"/);
     expect(await asked(torch.ones([2]))).toEqual({ "text/plain": "tensor([1., 1.])" });
   });
 
@@ -207,7 +210,7 @@ describe("files and places", () => {
     } finally {
       delete kernels.__tslab__;
     }
-    expect(shown.map(([type]) => type)).toEqual(["image/svg+xml", "text/plain", "text/html", "text/plain"]);
+    expect(shown.map(([type]) => type)).toEqual(["text/html", "text/plain", "text/html", "text/plain"]);
     kernels.Deno = { jupyter: { display: async (value: unknown) => void shown.push(["deno", value]) } };
     try {
       await figure.show();
