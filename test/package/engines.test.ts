@@ -1,6 +1,16 @@
 /** Which engine a program gets, and what it is told: without a compiler, with one that fails or hangs, with a broken cache. */
 import { spawn } from "node:child_process";
-import { chmodSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
 import { type Ended, repository, run, scratchFolder } from "./installed.js";
@@ -110,6 +120,27 @@ describe("with a compiler that does not work", () => {
 });
 
 describe("the cache", () => {
+  it("forgets what nobody has used for long, and keeps what is in use", () => {
+    const cache = scratchFolder();
+    expect(start({ CRESSET_CACHE: cache }).out).toBe(onNative);
+    const months = (n: number): Date => new Date(Date.now() - n * 30 * 86_400_000);
+    const used = librariesIn(cache);
+    for (const file of used) utimesSync(file, months(4), months(4));
+    expect(start({ CRESSET_CACHE: cache })).toEqual({ code: 0, out: onNative, err: "" });
+
+    const folder = join(cache, "kernels-1");
+    const [old, recent, killed] = ["old.so", "recent.so", "build-killed"].map((name) => join(folder, name));
+    for (const file of [old!, recent!]) writeFileSync(file, "");
+    mkdirSync(killed!);
+    utimesSync(recent!, months(2), months(2));
+    for (const file of [old!, killed!]) utimesSync(file, months(4), months(4));
+    const compiles = 'import * as torch from "cresset"; console.log(torch.ones([2]).erf().dtype);';
+    const env = { CRESSET_CPU: undefined, CC: undefined, CRESSET_QUIET: "1", CRESSET_CACHE: cache };
+    expect(run(process.execPath, ["--input-type=module", "-e", compiles], repository, env).out).toBe("float32\n");
+    expect([old!, recent!, killed!].map((file) => existsSync(file))).toEqual([false, true, false]);
+    expect(used.filter((file) => !existsSync(file))).toEqual([]);
+  });
+
   it("is used by the next start, which says nothing and compiles nothing", () => {
     const CRESSET_CACHE = scratchFolder();
     const first = start({ CRESSET_CACHE });

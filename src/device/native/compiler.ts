@@ -87,6 +87,10 @@ const baseFlags = [
   "-w",
 ];
 
+const day = 86_400_000;
+/** A library that no process has asked for in so long is removed: another compiler, processor or version made it. */
+const keep = 90 * day;
+
 /** Appended to each cached library; loaders ignore what follows the last section. */
 const sealBytes = 40;
 const sealMark = Buffer.from("cresset1");
@@ -132,8 +136,13 @@ export class Compiler {
       .digest("hex")
       .slice(0, 32);
     const file = path.join(this.folder, `${hash}.so`);
-    if (!rebuild && sealed(file)) return { file, fresh: false };
+    if (!rebuild && sealed(file)) {
+      touch(file);
+      return { file, fresh: false };
+    }
+    const first = !this.announced;
     this.compile(source, flags, file);
+    if (first) prune(this.folder);
     return { file, fresh: true };
   }
 
@@ -173,6 +182,29 @@ export class Compiler {
       fs.renameSync(output, file);
     } finally {
       fs.rmSync(scratch, { recursive: true, force: true });
+    }
+  }
+}
+
+/** Notes that a library is in use: at most once a day. */
+function touch(file: string): void {
+  const now = Date.now();
+  try {
+    if (now - fs.statSync(file).mtimeMs > day) fs.utimesSync(file, now / 1000, now / 1000);
+  } catch {
+    // A cache that others own is not kept from here.
+  }
+}
+
+/** Removes what nobody has used for long, and what a compilation that was killed left behind. */
+function prune(folder: string): void {
+  const now = Date.now();
+  for (const entry of fs.readdirSync(folder, { withFileTypes: true })) {
+    const file = path.join(folder, entry.name);
+    try {
+      if (now - fs.statSync(file).mtimeMs > (entry.isDirectory() ? day : keep)) fs.rmSync(file, { recursive: true });
+    } catch {
+      // Another process has just removed it, or may, where this one may not.
     }
   }
 }
