@@ -3,9 +3,9 @@
  * from here to PyTorch, is checked by test/fixtures/check.py, which sets CRESSET_EXCHANGE and opens what is written.
  */
 import { join } from "node:path";
-import type { nn, optim, Tensor } from "cresset";
 import * as torch from "cresset";
-import { loadFile, saveFile } from "cresset/io";
+import { nn, type optim, type Tensor } from "cresset";
+import { loadFile, loadNpy, loadNpz, saveFile, saveNpy, saveNpz } from "cresset/io";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "../vision/fixtures.js";
 import { fixture } from "./fixtures.js";
@@ -18,6 +18,43 @@ interface Checkpoint {
   out: Tensor;
   losses: number[];
 }
+
+it("values and tensors of every dtype are there for numpy and PyTorch to open", async () => {
+  const folder = process.env.CRESSET_EXCHANGE ?? temporaryFolder();
+  const dtypes = ["float64", "float32", "float16", "int64", "int32", "int16", "int8", "uint8", "bool"] as const;
+  const tensors = Object.fromEntries(dtypes.map((dtype) => [dtype, torch.tensor([[0, 1, 2]], { dtype }).t()]));
+  const base = torch.arange(12).reshape(3, 4).float();
+  const ring: { self?: unknown } = {};
+  ring.self = ring;
+  const values = {
+    plain: [null, true, false, 3, -70000, 2 ** 40, 2n ** 70n, 0.5, "한"],
+    map: new Map([[1, "x"]]),
+    set: new Set([1, 2]),
+    bytes: new Uint8Array([0, 200, 255]),
+    ring,
+  };
+  const views = {
+    base,
+    transposed: base.t(),
+    row: base.select(0, 1),
+    scalar: torch.tensor(3.5),
+    none: torch.zeros([0, 3]),
+  };
+  const half = torch.tensor([1.5], { dtype: "bfloat16" });
+  const all = {
+    ...values,
+    ...views,
+    tensors: { ...tensors, bfloat16: half },
+    weight: new nn.Parameter(torch.ones([2])),
+  };
+  await torch.save(all, join(folder, "values.pt"));
+  await saveNpz(tensors, join(folder, "stored.npz"));
+  await saveNpz(tensors, join(folder, "packed.npz"), { compress: true });
+  saveNpy(base.t(), join(folder, "transposed.npy"));
+  expect(Object.keys(await torch.load<object>(join(folder, "values.pt")))).toEqual(Object.keys(all));
+  expect(Object.keys(await loadNpz(join(folder, "packed.npz")))).toEqual([...dtypes]);
+  expect(loadNpy(join(folder, "transposed.npy")).shape).toEqual([4, 3]);
+});
 
 const near = (tensor: Tensor, other: Tensor): number => tensor.sub(other).abs().max().item();
 
