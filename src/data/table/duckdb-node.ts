@@ -140,6 +140,8 @@ function resultColumn(name: string, type: string): ResultColumn {
 export async function* stream(sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch> {
   const own = await (await library()).instance.connect();
   try {
+    // What may be read ahead, so that it parses while columns are copied: a batch of a wide table takes megabytes.
+    await own.run("set streaming_buffer_size = '64MB'");
     yield* streamOn(own, sql, columns);
   } finally {
     own.closeSync();
