@@ -2,6 +2,7 @@
  * Data sets from CSV files: a line is an item, one column its label. The seed's layout of MNIST is a label and 784
  * pixels. `CsvDataset` holds all of it in one tensor, `CsvStream` never more than a few thousand lines.
  */
+import { fileSize } from "#files";
 import { stream } from "#tables";
 import { DataError, FormatError, ValueError } from "../errors.js";
 import type { TypedArray } from "../ops/creation.js";
@@ -31,6 +32,47 @@ interface Block {
   readonly labels: Int32Array;
 }
 
+/** Room for a whole file, one block after another. Memory that is not written to is not taken. */
+class Room {
+  readonly #layout: Layout;
+  #features: TypedArray;
+  #labels: Int32Array;
+  #length = 0;
+
+  constructor(layout: Layout) {
+    this.#layout = layout;
+    // A value and what separates it take two bytes at least.
+    const most = Math.ceil(fileSize(layout.plan.path) / (2 * layout.plan.columns.length)) + 1;
+    const rows = Math.min(most, Math.ceil(2 ** 27 / layout.width));
+    this.#features = allocate(layout.dtype, rows * layout.width);
+    this.#labels = new Int32Array(rows);
+  }
+
+  place(count: number): Block {
+    const { width, dtype } = this.#layout;
+    const end = this.#length + count;
+    if (end > this.#labels.length) {
+      const { features, labels } = this.filled();
+      const rows = Math.ceil(end * 1.5);
+      this.#features = allocate(dtype, rows * width);
+      this.#features.set(features as never);
+      this.#labels = new Int32Array(rows);
+      this.#labels.set(labels);
+    }
+    const block = {
+      features: this.#features.subarray(this.#length * width, end * width),
+      labels: this.#labels.subarray(this.#length, end),
+    };
+    this.#length = end;
+    return block;
+  }
+
+  filled(): Block {
+    const features = this.#features.subarray(0, this.#length * this.#layout.width);
+    return { features, labels: this.#labels.subarray(0, this.#length) };
+  }
+}
+
 interface Layout {
   readonly plan: CsvPlan;
   readonly label: number;
@@ -55,13 +97,18 @@ async function layoutOf(what: string, path: string, options: CsvDatasetOptions):
 /** Lines that are filled before the next column is read: their part of the block stays in the cache. */
 const run = 64;
 
-/** The file's lines as blocks of row-major features and of labels. */
-async function* blocks(what: string, { plan, label, width, dtype, divisor }: Layout): AsyncGenerator<Block> {
+/** The file's lines as blocks of row-major features and of labels, which `place` gives room for. */
+async function* blocks(
+  what: string,
+  { plan, label, width, divisor, dtype }: Layout,
+  place: (count: number) => Block,
+): AsyncGenerator<Block> {
   let before = 0;
   try {
     for await (const { length, piece } of stream(plan.sql, plan.columns)) {
-      const features = allocate(dtype, length * width) as Float64Array;
-      const labels = new Int32Array(length);
+      const block = place(length);
+      const features = block.features as Float64Array;
+      const { labels } = block;
       const pieces = plan.columns.map(({ name }, c) => complete(piece(c), name, before));
       fill(labels, 1, 0, pieces[label] as Float64Array, 0, length, 1, (i) =>
         misfit(plan, label, before + i, pieces, i, "int32"),
@@ -77,7 +124,7 @@ async function* blocks(what: string, { plan, label, width, dtype, divisor }: Lay
         }
       }
       before += length;
-      yield { features, labels };
+      yield block;
     }
   } catch (error) {
     throw explain(what, plan, error);
@@ -148,22 +195,11 @@ export class CsvDataset extends Dataset<[Tensor, number]> {
   /** Reads the file. */
   static async read(path: string, options: CsvDatasetOptions = {}): Promise<CsvDataset> {
     const layout = await layoutOf("CsvDataset", path, options);
-    const parts: Block[] = [];
-    let length = 0;
-    for await (const block of blocks("CsvDataset", layout)) {
-      parts.push(block);
-      length += block.labels.length;
-    }
-    if (length === 0) throw new FormatError(`CsvDataset: ${path} has no lines of data`);
-    const features = allocate(layout.dtype, length * layout.width) as Float64Array;
-    const labels = new Int32Array(length);
-    let at = 0;
-    for (const part of parts.splice(0)) {
-      features.set(part.features as Float64Array, at * layout.width);
-      labels.set(part.labels, at);
-      at += part.labels.length;
-    }
-    return new CsvDataset(fromTypedArray(features, [length, layout.width]), labels);
+    const room = new Room(layout);
+    for await (const _ of blocks("CsvDataset", layout, (count) => room.place(count)));
+    const { features, labels } = room.filled();
+    if (labels.length === 0) throw new FormatError(`CsvDataset: ${path} has no lines of data`);
+    return new CsvDataset(fromTypedArray(features, [labels.length, layout.width]), labels);
   }
 
   override get length(): number {
@@ -204,7 +240,11 @@ export class CsvStream extends IterableDataset<[Tensor, number]> {
 
   override async *[Symbol.asyncIterator](): AsyncIterator<[Tensor, number]> {
     const layout = await layoutOf("CsvStream", this.path, this.#options);
-    for await (const { features, labels } of blocks("CsvStream", layout)) {
+    const place = (count: number): Block => ({
+      features: allocate(layout.dtype, count * layout.width),
+      labels: new Int32Array(count),
+    });
+    for await (const { features, labels } of blocks("CsvStream", layout, place)) {
       const all = fromTypedArray(features, [labels.length, layout.width]);
       for (const [i, label] of labels.entries()) yield [all.select(0, i), label];
     }

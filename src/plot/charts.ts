@@ -1,6 +1,6 @@
 /** Lines, points, bars and histograms. Each is a description; Vega draws it (`vega.ts`). */
 import { ShapeError, ValueError } from "../errors.js";
-import { type AxesOptions, chart, quantitative } from "./axes.js";
+import { type AxesOptions, chart, quantitative, sizeOf } from "./axes.js";
 import type { Figure } from "./figure.js";
 import type { Colours } from "./theme.js";
 import { isNumbers, type Numbers, numbersOf, plain } from "./values.js";
@@ -173,7 +173,9 @@ export function bar(values: Numbers, options: BarOptions = {}): Figure {
   const labels = options.labels === undefined ? heights.map((_, i) => String(i)) : [...options.labels].map(String);
   if (labels.length !== heights.length) throw new ShapeError(`bar: ${labels.length} labels for ${heights.length} bars`);
   const rows = heights.map((y, i) => ({ i, y: plain(y), marked: i === options.highlight }));
-  const long = Math.max(0, ...labels.map((label) => label.length)) > 4 && labels.length > 4;
+  // A letter is about 7 pixels wide; what would run into its neighbour is turned.
+  const room = (sizeOf("bar", options.figsize).width - 80) / Math.max(1, labels.length);
+  const long = Math.max(0, ...labels.map((label) => label.length)) * 7 > room;
   return chart("bar", options, ({ palette }) => ({
     data: { values: rows },
     mark: { type: "bar", clip: clipped(options), opacity: options.alpha ?? 1 },

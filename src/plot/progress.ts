@@ -25,7 +25,7 @@ export function plotProgress(losses: Numbers, options: ProgressOptions = {}): Fi
   const { every = 1, window = Math.max(1, Math.round(values.length / 50)) } = options;
   if (!(every > 0)) throw new ValueError(`plotProgress: every is ${every}`);
   if (!(Number.isInteger(window) && window > 0)) throw new ValueError(`plotProgress: window is ${window}`);
-  const { alpha = Math.min(0.6, Math.max(0.1, 60 / values.length)) } = options;
+  const { alpha = Math.min(0.6, Math.max(0.1, 200 / values.length)) } = options;
   const given: ProgressOptions = { figsize: [16, 8], ylim: [0, 1], yticks: [0, 0.25, 0.5], ...options };
   const points = values.map((y, i) => ({ x: (i + 1) * every, y: plain(y) })).filter(({ y }) => y !== null);
   const means = runningMean(values, window).map((y, i) => ({ x: (i + 1) * every, y: plain(y) }));

@@ -133,6 +133,29 @@ describe("DataFrame", () => {
 });
 
 describe("files", () => {
+  it("are read and queried side by side", async () => {
+    const path = file(Array.from({ length: 9000 }, (_, i) => `${i % 10},${i}`).join("\n"));
+    const tables = [1, 2, 3].map((value) => new DataFrame({ value: [value] }));
+    let count = 0;
+    for await (const [row] of new CsvStream(path)) {
+      if (count % 3000 === 0) {
+        const answers = await Promise.all(tables.map((table) => table.sql("select value * 2 as twice from df")));
+        expect(answers.map((answer) => answer.iloc(0, 0))).toEqual([2, 4, 6]);
+        expect((await readCsv(path, { header: null })).length).toBe(9000);
+      }
+      expect(row.item()).toBe(count++);
+    }
+    expect(count).toBe(9000);
+  }, 60_000);
+
+  it("count lines from the first of the file", async () => {
+    const path = file("made today\na,b\n1,2\n\n3,4\n5,x\n");
+    await expect(readCsv(path, { skiprows: 1, dtype: "float64" })).rejects.toThrow('line 6, column 2 ("b"): "x"');
+    await expect(readCsv(file("a,b\n1,2\n\n3,2.5\n"), { dtype: "int32" })).rejects.toThrow(
+      'line 4, column 2 ("b"): 2.5',
+    );
+  });
+
   it("reads a CSV with and without names", async () => {
     const path = file('name,"a ""b""",x\none,1,0.5\n"two, three",2,1e3\n');
     const df = await readCsv(path);

@@ -194,8 +194,8 @@ export class DataFrame {
    * const counts = await df.sql("select label, count(*) as images from df group by label order by label");
    */
   async sql(query: string): Promise<DataFrame> {
-    return engine.withTable("df", this.#columns, this.length, async () => {
-      const { columns, length } = await collect(query, await engine.describe(query));
+    return engine.withTable("df", this.#columns, this.length, async (table) => {
+      const { columns, length } = await collect(query, await table.describe(query), table.stream);
       return frame(columns, length);
     });
   }
@@ -205,12 +205,10 @@ export class DataFrame {
     const form = /\.(csv|parquet|jsonl|ndjson)$/.exec(path)?.[1];
     const copy = { csv: "format csv, header", parquet: "format parquet", jsonl: "format json", ndjson: "format json" };
     if (form === undefined) throw new ValueError(`DataFrame.save: ${path} does not end in .csv, .parquet or .jsonl`);
-    await writeFileAtomicFrom(path, (temporary) =>
-      engine.withTable("df", this.#columns, this.length, async () => {
-        const to = `${engine.quoteText(temporary)} (${copy[form as keyof typeof copy]})`;
-        await (await engine.connection()).run(`copy df to ${to}`);
-      }),
-    );
+    await writeFileAtomicFrom(path, async (temporary) => {
+      const to = `${engine.quoteText(temporary)} (${copy[form as keyof typeof copy]})`;
+      await engine.withTable("df", this.#columns, this.length, (table) => table.run(`copy df to ${to}`));
+    });
   }
 
   toString(): string {

@@ -2,7 +2,7 @@
 import { CressetError } from "../../errors.js";
 import type * as node from "./duckdb-node.js";
 
-export type { Batch, Connection, ResultColumn } from "./duckdb-node.js";
+export type { Batch, Connection, ResultColumn, TableWork } from "./duckdb-node.js";
 
 function refuse(): never {
   throw new CressetError(

@@ -4,7 +4,7 @@
  * a user sees is left to `read.ts` and `data-frame.ts`.
  */
 import { createRequire } from "node:module";
-import type { DuckDBConnection, DuckDBDataChunk } from "@duckdb/node-api";
+import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api";
 import type Bindings from "@duckdb/node-bindings";
 import { DataError } from "../../errors.js";
 import type { Piece, Target } from "./builder.js";
@@ -38,6 +38,7 @@ const arrays = {
 type Numeric = keyof typeof arrays;
 
 interface Library {
+  readonly instance: DuckDBInstance;
   readonly connection: DuckDBConnection;
   readonly bindings: typeof Bindings;
   readonly api: typeof import("@duckdb/node-api");
@@ -61,7 +62,7 @@ async function open(): Promise<Library> {
     // A file must not make the library fetch anything.
     const settings = { autoinstall_known_extensions: "false", autoload_known_extensions: "false" };
     const instance = await api.DuckDBInstance.create(":memory:", settings);
-    return { connection: await instance.connect(), bindings, api };
+    return { instance, connection: await instance.connect(), bindings, api };
   } catch (error) {
     if (
       (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND" ||
@@ -75,22 +76,35 @@ async function open(): Promise<Library> {
   }
 }
 
-/** The library's own object: a connection to the database in memory that everything here uses. */
+/** The library's own object: a connection to the database in memory that everything here uses, for the user. */
 export const connection = async (): Promise<Connection> => (await library()).connection;
 
 export const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`;
 export const quoteText = (text: string): string => `'${text.replaceAll("'", "''")}'`;
 
-/** The rows of a small result as JavaScript's values. */
-export async function rows(sql: string): Promise<Record<string, unknown>[]> {
-  return (await (await library()).connection.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[];
+/** Runs `work` on a connection of its own: a result that is still read, and temporary tables, belong to one. */
+async function connected<T>(work: (connection: DuckDBConnection) => Promise<T>): Promise<T> {
+  const own = await (await library()).instance.connect();
+  try {
+    return await work(own);
+  } finally {
+    own.closeSync();
+  }
 }
 
+const rowsOn = async (own: DuckDBConnection, sql: string): Promise<Record<string, unknown>[]> =>
+  (await own.runAndReadAll(sql)).getRowObjectsJson() as Record<string, unknown>[];
+
+/** The rows of a small result as JavaScript's values. */
+export const rows = (sql: string): Promise<Record<string, unknown>[]> => connected((own) => rowsOn(own, sql));
+
+const describeOn = async (own: DuckDBConnection, sql: string): Promise<ResultColumn[]> =>
+  (await rowsOn(own, `describe ${sql}`)).map(({ column_name, column_type }) =>
+    resultColumn(String(column_name), String(column_type)),
+  );
+
 /** What a query gives, and for each column what it is cast to on the way here. */
-export async function describe(sql: string): Promise<ResultColumn[]> {
-  const described = await rows(`describe ${sql}`);
-  return described.map(({ column_name, column_type }) => resultColumn(String(column_name), String(column_type)));
-}
+export const describe = (sql: string): Promise<ResultColumn[]> => connected((own) => describeOn(own, sql));
 
 function resultColumn(name: string, type: string): ResultColumn {
   switch (type) {
@@ -124,7 +138,18 @@ function resultColumn(name: string, type: string): ResultColumn {
 
 /** A query's rows, a few thousand at a time, in order. */
 export async function* stream(sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch> {
-  const { connection: own, bindings } = await library();
+  const own = await (await library()).instance.connect();
+  try {
+    // What may be read ahead, so that it parses while columns are copied: a batch of a wide table takes megabytes.
+    await own.run("set streaming_buffer_size = '64MB'");
+    yield* streamOn(own, sql, columns);
+  } finally {
+    own.closeSync();
+  }
+}
+
+async function* streamOn(own: DuckDBConnection, sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch> {
+  const { bindings } = await library();
   const list = columns.map(({ name, type }) => `cast(${quoteName(name)} as ${type}) as ${quoteName(name)}`);
   const result = await own.stream(`select ${list.join(", ")} from (${sql})`);
   for (;;) {
@@ -174,17 +199,24 @@ const typeOf = {
 /** Rows of a chunk: what DuckDB takes at once. */
 const chunkRows = 2048;
 
-/** Makes a table of columns, runs `work` while it is there, and drops it. */
-export async function withTable<T>(
+/** What can be done with a table while it is there. */
+export interface TableWork {
+  run(sql: string): Promise<unknown>;
+  describe(sql: string): Promise<ResultColumn[]>;
+  stream(sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch>;
+}
+
+/** Makes a table of columns and runs `work` on the connection that has it. */
+export function withTable<T>(
   name: string,
   columns: readonly Column[],
   length: number,
-  work: () => Promise<T>,
+  work: (table: TableWork) => Promise<T>,
 ): Promise<T> {
-  const { connection: own, api } = await library();
-  const list = columns.map((column) => `${quoteName(column.name)} ${typeOf[column.dtype]}`);
-  await own.run(`create or replace temp table ${quoteName(name)} (${list.join(", ")})`);
-  try {
+  return connected(async (own) => {
+    const { api } = await library();
+    const list = columns.map((column) => `${quoteName(column.name)} ${typeOf[column.dtype]}`);
+    await own.run(`create temp table ${quoteName(name)} (${list.join(", ")})`);
     const appender = await own.createAppender(name, null, "temp");
     const types = columns.map(({ dtype }) => api[typeOf[dtype]]);
     for (let start = 0; start < length; start += chunkRows) {
@@ -194,10 +226,12 @@ export async function withTable<T>(
       appender.appendDataChunk(chunk);
     }
     appender.closeSync();
-    return await work();
-  } finally {
-    await own.run(`drop table if exists ${quoteName(name)}`);
-  }
+    return work({
+      run: (sql) => own.run(sql),
+      describe: (sql) => describeOn(own, sql),
+      stream: (sql, chosen) => streamOn(own, sql, chosen),
+    });
+  });
 }
 
 function valuesOf(

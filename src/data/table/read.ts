@@ -200,10 +200,11 @@ export async function readOther(
 export async function collect(
   sql: string,
   columns: readonly ResultColumn[],
+  from: typeof stream = stream,
 ): Promise<{ columns: Column[]; length: number }> {
   const builders = columns.map(({ name, target }) => new ColumnBuilder(name, target));
   let length = 0;
-  for await (const batch of stream(sql, columns)) {
+  for await (const batch of from(sql, columns)) {
     for (const [i, builder] of builders.entries()) builder.append(batch.piece(i), batch.length);
     length += batch.length;
   }
