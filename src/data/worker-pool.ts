@@ -37,6 +37,8 @@ export class WorkerPool {
   readonly #workers: LoaderWorker[];
   readonly #waiting = new Map<number, Waiting & { worker: number }>();
   #failure: Error | undefined;
+  /** Why a worker has ended. The batches of the others still come, so that errors do too in the order of batches. */
+  readonly #lost = new Map<number, Error>();
   #number = 0;
   #busy = false;
 
@@ -51,7 +53,7 @@ export class WorkerPool {
         worker.listen(
           (message) => this.#hear(id, message as FromWorker),
           (error) =>
-            this.#fail(new DataError(`DataLoader: worker ${id} has ended: ${error.message}`, { cause: error })),
+            this.#lose(id, new DataError(`DataLoader: worker ${id} has ended: ${error.message}`, { cause: error })),
         );
         worker.post({ cresset: "start", info: { id, numWorkers }, batch: form } satisfies ToWorker);
       }
@@ -63,7 +65,7 @@ export class WorkerPool {
 
   /** True when another round may use it. */
   get usable(): boolean {
-    return this.#failure === undefined && !this.#busy;
+    return this.#failure === undefined && this.#lost.size === 0 && !this.#busy;
   }
 
   /** The batches of a round, in order; `batches` null for streams, which each worker reads for itself. */
@@ -106,14 +108,15 @@ export class WorkerPool {
 
   #ask(worker: number, indices: Int32Array | null, seed: number): Promise<unknown> {
     const number = this.#number++;
+    const failure = this.#failure ?? this.#lost.get(worker);
     const batch = new Promise<unknown>((resolve, reject) => {
-      if (this.#failure !== undefined) reject(this.#failure);
+      if (failure !== undefined) reject(failure);
       else this.#waiting.set(number, { worker, resolve, reject });
     });
     // It may be asked for and never taken.
     batch.catch(() => {});
     const wanted: Wanted = { number, indices, seed };
-    if (this.#failure === undefined) this.#workers[worker]?.post({ cresset: "make", wanted } satisfies ToWorker);
+    if (failure === undefined) this.#workers[worker]?.post({ cresset: "make", wanted } satisfies ToWorker);
     return batch;
   }
 
@@ -147,6 +150,12 @@ export class WorkerPool {
     const waiting = this.#waiting.get(number);
     this.#waiting.delete(number);
     return waiting;
+  }
+
+  #lose(worker: number, error: Error): void {
+    if (this.#failure !== undefined || this.#lost.has(worker)) return;
+    this.#lost.set(worker, error);
+    for (const [number, waiting] of this.#waiting) if (waiting.worker === worker) this.#take(number)?.reject(error);
   }
 
   #fail(error: Error): void {

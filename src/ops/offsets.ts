@@ -62,7 +62,7 @@ export function take(x: Tensor, p: Tensor, q: Tensor): Tensor {
 }
 
 /** Zeros of `shape` with g added at offsets p + q. */
-export function putNew(g: Tensor, shape: Shape, p: Tensor, q: Tensor): Tensor {
+function putNew(g: Tensor, shape: Shape, p: Tensor, q: Tensor): Tensor {
   const out = emptyTensor(shape, g.dtype, g.device);
   fill(out, 0);
   put(out, g, p, q, true);

@@ -291,6 +291,9 @@ describe("what cannot be exported", () => {
     const model = new Of((a) => a);
     const a = torch.zeros([1]);
     await expect(serializeOnnx(model, a, { inputNames: ["a", "b"] })).rejects.toThrow(/inputNames for 1 inputs/);
+    await expect(serializeOnnx(model, a, { outputNames: ["input"] })).rejects.toThrow(
+      /"input" names two inputs or out/,
+    );
     await expect(serializeOnnx(model, a, { outputNames: [] })).rejects.toThrow(/0 outputNames for 1 outputs/);
     await expect(serializeOnnx(model, a, { dynamicAxes: { b: { 0: "n" } } })).rejects.toThrow(/"b", which is no input/);
     await expect(serializeOnnx(model, a, { dynamicAxes: { input: { 3: "n" } } })).rejects.toThrow(/no dimension 3/);

@@ -123,6 +123,8 @@ function graphOf(
   if (given.length !== outputs.length) {
     throw new ValueError(`exportOnnx: ${given.length} outputNames for ${outputs.length} outputs`);
   }
+  const twice = outputNames?.find((name, i) => names.includes(name) || outputNames.indexOf(name) !== i);
+  if (twice !== undefined) throw new ValueError(`exportOnnx: "${twice}" names two inputs or outputs`);
   const outputTerms = given.map((name) => graph.unique(name));
 
   const needed = reachable(outputs.map(([, value]) => value));

@@ -70,7 +70,7 @@ export function trace(forward: (...inputs: Tensor[]) => unknown, examples: reado
 
   /** The operation through which a tensor depends on an input, if it does. */
   const dependence = (tensor: Tensor): string | null => {
-    if (buffers.has(tensor.buffer)) return tensor.gradFn?.name ?? "a view";
+    if (buffers.has(tensor.buffer)) return tensor.gradFn?.name ?? "view";
     const first = tensor.gradFn;
     const stack = first === null ? [] : [first];
     const visited = new Set(stack);
