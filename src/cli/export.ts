@@ -13,7 +13,7 @@ export interface ExportOptions {
   json?: boolean;
 }
 
-export const exportEndings = [".safetensors", ".pt", ".npz", ".onnx"] as const;
+const exportEndings = [".safetensors", ".pt", ".npz", ".onnx"] as const;
 
 /** Reads the tensors of `file` and writes them to `options.out`, whose ending says the format. */
 export async function exportWeights(file: string, { out, json }: ExportOptions): Promise<void> {

@@ -56,7 +56,8 @@ type AnyDataset = Dataset<unknown> | IterableDataset<unknown>;
 
 /**
  * Makes a module the script of a loader's workers. Functions cannot be sent to a thread, so the workers import the module
- * that makes the data set; in the main thread the call does nothing, so that one module serves both:
+ * that makes the data set; in the main thread the call does nothing, so that one module serves both. In a browser it must come
+ * before the module's first top-level `await`: messages that nobody listens for are lost there.
  *
  * ```ts
  * // fragment: cats.js

@@ -6,7 +6,7 @@
  */
 import { readFile, writeFileAtomic } from "#files";
 import { decode, encode, type ImageFormat } from "#images";
-import { DTypeError, FormatError, ShapeError, ValueError } from "../errors.js";
+import { CressetError, DTypeError, FormatError, ShapeError, ValueError } from "../errors.js";
 import { fromTypedArray, type Tensor } from "../tensor/index.js";
 import { checkPng } from "./png-check.js";
 
@@ -57,7 +57,7 @@ export async function decodeImage(
   try {
     pixels = await decode(bytes as Uint8Array<ArrayBuffer>);
   } catch (error) {
-    if (error instanceof Error && error.name === "DataError") throw error;
+    if (error instanceof CressetError) throw error;
     throw new FormatError(`${name}: damaged: ${error instanceof Error ? error.message : String(error)}`, {
       cause: error,
     });

@@ -22,7 +22,7 @@ export interface Report {
 const messageOf = (promise: Promise<unknown>): Promise<string> =>
   promise.then(
     () => "",
-    (error: Error) => `${error.constructor.name}: ${error.message}`,
+    (error: Error) => error.message,
   );
 
 async function rounds(
