@@ -204,22 +204,25 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
       ? oneRow(x, weight, bias, lead, inputs as number, outputs)
       : manyRows(x.detach(), weight.detach(), bias?.detach() ?? null, lead, rows, inputs as number, outputs);
   if (records([x, weight, bias])) {
-    const needs = [x.requiresGrad, weight.requiresGrad, bias?.requiresGrad ?? false] as const;
-    const shape = x.shape;
-    record("linear", [x, weight, bias], [out], [needs[1] ? x : null, needs[0] ? weight : null], ([grad], node) => {
-      const g = flatRows(grad as Tensor, rows, outputs);
-      if (rows === 1 && !isGradEnabled() && g.contiguous_) {
-        const v = needs[1] ? node.input(0) : null;
+    const needsX = x.requiresGrad;
+    const needsWeight = weight.requiresGrad;
+    const needsBias = bias?.requiresGrad ?? false;
+    const { shape } = x;
+    record("linear", [x, weight, bias], [out], [needsWeight ? x : null, needsX ? weight : null], (grads, node) => {
+      const grad = grads[0] as Tensor;
+      if (rows === 1 && !isGradEnabled() && grad.contiguous_) {
+        const v = needsWeight ? node.input(0) : null;
         return [
-          needs[0] ? oneRowBack(g, node.input(1), shape) : null,
-          v === null ? null : outerGradient(g, v.contiguous_ ? v : v.contiguous(), weight.shape),
-          needs[2] ? reshape(g, [outputs]) : null,
+          needsX ? oneRowBack(grad, node.input(1), shape) : null,
+          v === null ? null : outerGradient(grad, v.contiguous_ ? v : v.contiguous(), weight.shape),
+          needsBias ? reshape(grad, [outputs]) : null,
         ];
       }
+      const g = flatRows(grad, rows, outputs);
       return [
-        needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
-        needs[1] ? weightGradient(g, flatRows(node.input(0), rows, inputs as number)) : null,
-        needs[2] ? (rows === 1 ? reshape(g, [outputs]) : sum(g, 0)) : null,
+        needsX ? reshape(matmul(g, node.input(1)), shape) : null,
+        needsWeight ? weightGradient(g, flatRows(node.input(0), rows, inputs as number)) : null,
+        needsBias ? (rows === 1 ? reshape(g, [outputs]) : sum(g, 0)) : null,
       ];
     });
   }
@@ -227,22 +230,27 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
 }
 const noShape: Shape = [];
 
+/** The vector, the weight, then one number a row. */
+const dotLayout = ["column", "full", "row", "row"] as const;
+
 /** One vector: a dot product for each row of the weight. */
 function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inputs: number, outputs: number): Tensor {
-  const out = emptyTensor([...lead, outputs], x.dtype, x.device);
-  if (bias === null) dot.callFlat([x, weight], [out], ["column", "full", "row"], outputs, inputs, x.dtype);
-  else dotBias.callFlat([x, weight, bias], [out], ["column", "full", "row", "row"], outputs, inputs, x.dtype);
+  const out = emptyTensor(lead.length === 0 ? [outputs] : [...lead, outputs], x.dtype, x.device);
+  if (bias === null) dot.callFlat([x, weight, out], 2, dotLayout, outputs, inputs, x.dtype);
+  else dotBias.callFlat([x, weight, bias, out], 3, dotLayout, outputs, inputs, x.dtype);
   return out;
 }
+
+const backLayout = ["row", "full"] as const;
 
 /** The gradient of one row's input: Wᵀ·g, down the columns of the weight. */
 function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
   const [outputs, inputs] = weight.shape as [number, number];
   if (!weight.contiguous_ || !isFloating(g.dtype) || g.dtype !== weight.dtype || inputs === 0 || outputs === 0) {
-    return reshape(matmul(g, weight), shape);
+    return reshape(matmul(flatRows(g, 1, outputs), weight), shape);
   }
   const out = emptyTensor(shape, g.dtype, g.device);
-  dot.callColumns([g, weight], [out], ["row", "full"], inputs, outputs, g.dtype);
+  dot.callColumns([g, weight, out], 2, backLayout, inputs, outputs, g.dtype);
   return out;
 }
 
