@@ -8,6 +8,7 @@ import { compile } from "../compile/compile.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { load, save } from "../io/checkpoint.js";
 import type { Module } from "../nn/index.js";
+import { clipGradNorm_ } from "../nn/utils.js";
 import { defaultGenerator, type Generator, noGrad, type Tensor } from "../tensor/index.js";
 import type { Callback, Training } from "./callbacks.js";
 import { lengthOf, lossOf, type StepResult, Sums, sizeOf } from "./figures.js";
@@ -42,6 +43,8 @@ export interface TrainerOptions<Batch> {
   generators?: Readonly<Record<string, Generator>>;
   /** The step runs backward and the optimisers itself: a GAN has two. The trainer only counts, saves and stops. */
   manual?: boolean;
+  /** The largest norm of all gradients together; larger ones are scaled down before the optimiser's step. Not with `manual`. */
+  clipGradNorm?: number;
   /** Record the whole step with `torch.compile` and replay it. Batches must then be tensors, or arrays and objects of them. */
   compile?: boolean;
 }
@@ -131,11 +134,16 @@ export class Trainer<Batch> implements Training {
     this.#schedules = (options.schedules ?? []).map((one) =>
       "schedule" in one ? one : { schedule: one, every: "epoch" },
     );
+    const { clipGradNorm } = options;
+    if (clipGradNorm !== undefined && options.manual) {
+      throw new ValueError("Trainer: clipGradNorm with manual: call nn.utils.clipGradNorm_ in the step");
+    }
     const train = (batch: Batch): StepResult => {
       const result = options.step(batch);
       const loss = lossOf(result);
       this.optimiser.zeroGrad();
       loss.backward();
+      if (clipGradNorm !== undefined) clipGradNorm_(this.model.parameters(), clipGradNorm);
       this.optimiser.step();
       return result;
     };

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { DataError, Generator, manualSeed, nn, optim, StateDictError, type Tensor, tensor } from "cresset";
+import { DataError, Generator, manualSeed, nn, optim, StateDictError, type Tensor, tensor, ValueError } from "cresset";
 import { DataLoader, TensorDataset } from "cresset/data";
 import { saveFile } from "cresset/io";
 import {
@@ -65,6 +65,16 @@ describe("Trainer", () => {
     for (const [i, loss] of losses.entries()) expect(history[i]?.loss).toBeCloseTo(loss, 6);
     expect(model.weight.item()).toBeCloseTo(weight, 6);
     expect(trainer.steps).toBe(12);
+  });
+
+  it("clips gradients to a norm, as a loop by hand does", async () => {
+    const { trainer, model, loader } = line({ clipGradNorm: 0.05 });
+    await trainer.fit(loader(8), { epochs: 3 });
+    // The gradient of one weight is its own norm, and far above 0.05: each step is lr × 0.05.
+    expect(model.weight.item()).toBeCloseTo(3 * 0.1 * 0.05, 6);
+    expect(() => line({ clipGradNorm: 1, manual: true })).toThrow(ValueError);
+    const refused = line({ clipGradNorm: -1 });
+    await expect(refused.trainer.fit(refused.loader(8), { epochs: 1 })).rejects.toThrow(/maxNorm is not negative/);
   });
 
   it("validates in evaluation mode, without gradients, and puts the mode back", async () => {
