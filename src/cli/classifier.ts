@@ -3,6 +3,7 @@
  * Source: the seed's programs 02 and 03.
  */
 import { nn, noGrad, optim, type Tensor } from "../index.js";
+import type { Trainable } from "../training/index.js";
 
 export type ModelName = "seed" | "refined";
 
@@ -14,7 +15,7 @@ export interface Recipe {
   readonly optimiserName: string;
   build(): nn.Sequential;
   loss(): { forward(outputs: Tensor, targets: Tensor): Tensor };
-  optimiser(model: nn.Sequential, lr: number): { zeroGrad(): void; step(): void };
+  optimiser(model: nn.Sequential, lr: number): Trainable;
 }
 
 export const recipes: Readonly<Record<ModelName, Recipe>> = {

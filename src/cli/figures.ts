@@ -64,24 +64,24 @@ function lossCurve(losses: ArrayLike<number>, options: { ylabel?: string; yscale
   });
 }
 
-/** What a training of `cresset mnist` leaves beside its weights: loss.png and answer.png. */
+/** Draws the history in `folder`, and an answer: loss.png and answer.png. */
 export async function saveFigures(
   folder: string,
   run: {
-    losses: readonly number[];
     image: Tensor;
     outputs: ArrayLike<number>;
     names: readonly string[];
     label: number;
   },
 ): Promise<string[]> {
-  const { losses, image, outputs, names, label } = run;
+  const { image, outputs, names, label } = run;
   const answer = grid([
     imshow(image, { cmap: "Blues", title: `label = ${names[label] ?? label}` }),
     bar(tensor(Array.from(outputs)), { ylim: [0, 1], labels: names, highlight: label, title: "answer" }),
   ]);
   const paths = [join(folder, "loss.png"), join(folder, "answer.png")];
-  await lossCurve(losses).save(paths[0] as string);
+  const { loss = new Float64Array() } = readHistory(join(folder, "history.csv"));
+  await lossCurve(loss).save(paths[0] as string);
   await answer.save(paths[1] as string);
   return paths;
 }

@@ -5,7 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import completion from "@bomb.sh/tab/commander";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
 import { choice, indices, positiveNumber, wholeNumber } from "./arguments.js";
 import type { BenchOptions } from "./bench.js";
@@ -20,7 +20,7 @@ Exit codes:
   0    done
   1    it failed: data is missing or damaged, a file cannot be written, a device is absent
   2    the command line is wrong
-  130  Ctrl-C; what was learnt is saved`;
+  130  Ctrl-C; all is saved, and --resume goes on (143: the same after SIGTERM)`;
 
 /** The package's own; this file lies two folders below it once compiled. */
 function packageVersion(): string {
@@ -44,9 +44,14 @@ function trainingOptions(command: Command, kind: string): Command {
       ),
     )
     .option("--out <dir>", `folder for what is left behind (default: runs/<date-time>-${kind})`)
+    .addOption(new Option("--resume <dir>", "go on with the run in this folder, with its settings").conflicts("out"))
     .option("--device <name>", "where to compute", "cpu")
     .option("--json", "print the summary as JSON; lines for people go to stderr");
 }
+
+/** The names of the options that were typed, not left to their defaults. */
+const typed = (command: Command): ReadonlySet<string> =>
+  new Set(Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === "cli"));
 
 function addMnist(program: Command): void {
   const mnist = program
@@ -69,17 +74,19 @@ function addMnist(program: Command): void {
     .addHelpText(
       "after",
       `
-Ctrl-C finishes the step, saves what was learnt and stops; twice stops at once.
+Ctrl-C finishes the step, saves everything and stops; --resume then goes on at the very step, as if nothing had happened.
+A run that was killed goes on from its last whole epoch. Ctrl-C twice stops at once.
 
 Examples:
   $ cresset mnist                                     five epochs of the refined classifier
   $ cresset mnist --model seed --epochs 1             the classifier as it stands in the book
   $ cresset mnist --dataset digits --batch 256        on digits drawn by cresset itself
+  $ cresset mnist --resume runs/… --epochs 8          what is left of eight epochs
   $ cresset mnist predict --weights runs/…/weights.safetensors --index 0 7 42`,
     )
-    .action(async (options: TrainOptions) => {
+    .action(async (options: TrainOptions, command: Command) => {
       const { train } = await import("./train.js");
-      process.exitCode = await train(options);
+      process.exitCode = await train(options, typed(command));
     });
 
   mnist
@@ -112,21 +119,21 @@ function addGan(program: Command): void {
     .option("--batch <n>", "images a step; the book takes one", wholeNumber(1), 1)
     .option("--lr <x>", "learning rate of both", positiveNumber, 0.0001);
   trainingOptions(gan, "gan")
-    .option("--resume <dir>", "go on with the run in this folder, with its settings")
     .addHelpText(
       "after",
       `
-Each epoch leaves a grid of made digits, epoch-1.png. Ctrl-C finishes the step, saves all and stops; --resume goes on exactly
-there. Images are written by the package @napi-rs/canvas (npm install @napi-rs/canvas).
+Each epoch leaves a grid of made digits, epoch-1.png. Ctrl-C finishes the step, saves everything and stops; --resume then goes
+on at the very step, as if nothing had happened. A run that was killed goes on from its last whole epoch. Images are written by
+the package @napi-rs/canvas (npm install @napi-rs/canvas).
 
 Examples:
   $ cresset gan                                       four epochs, as in the book
   $ cresset gan --batch 32 --lr 0.0002 --epochs 20    faster steps
   $ cresset gan --resume runs/… --epochs 8            four more`,
     )
-    .action(async (options: GanOptions) => {
+    .action(async (options: GanOptions, command: Command) => {
       const { gan } = await import("./gan.js");
-      process.exitCode = await gan(options);
+      process.exitCode = await gan(options, typed(command));
     });
 }
 

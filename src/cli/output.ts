@@ -2,6 +2,7 @@
  * What commands print: lines for people, or, with `--json`, one JSON document on stdout and the lines on stderr, so that a
  * program can read the one while a person reads the other.
  */
+import { basename, relative } from "node:path";
 import pc from "picocolors";
 
 let forMachines = false;
@@ -41,4 +42,21 @@ export function table(titles: readonly string[], rows: readonly (readonly string
       .join("  ");
   const rule = widths.map((width) => "─".repeat(width)).join("──");
   return [pc.bold(line(titles)), rule, ...rows.map(line)].join("\n");
+}
+
+/** The line that starts this program with other words, the way it was started: by npm's script, npx, node or its own name. */
+export function again([command, ...words]: readonly [command: string, ...words: string[]]): string {
+  const { npm_command: npm, npm_lifecycle_event: script } = process.env;
+  const [, file = ""] = process.argv;
+  const quoted = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
+  const byItsName = basename(file) === "cresset";
+  const start =
+    npm === "run-script" && script === command
+      ? ["npm", "run", command, "--"]
+      : npm === "exec"
+        ? ["npx", "cresset", command]
+        : byItsName
+          ? ["cresset", command]
+          : ["node", relative(".", file), command];
+  return [...start, ...quoted].join(" ");
 }

@@ -1,20 +1,56 @@
 /**
- * What a training run leaves behind: weights, history, summary, each written whole.
+ * What a training run leaves behind beside its checkpoints: weights, settings, summary, each written whole; and reading the
+ * settings back for `--resume`.
  */
-import { exists, join, writeFileAtomic } from "#files";
-import type { nn } from "../index.js";
-import { saveFile } from "../io/index.js";
+import { exists, join, md5, readFile, writeFileAtomic } from "#files";
+import { DataError, FormatError, ValueError } from "../errors.js";
+import type { DeviceLike } from "../index.js";
+import type { LabelledImages } from "../vision/index.js";
+import { again } from "./output.js";
+import { type DatasetName, datasetNames, type ImageSource } from "./source.js";
 
-export interface RunRecord {
-  readonly model: nn.Sequential;
-  /** Free text kept with the weights: the model's name, its classes. */
-  readonly metadata: Readonly<Record<string, string>>;
-  /** The loss of every step. */
-  readonly losses: readonly number[];
+export type TrainingCommand = "mnist" | "gan";
+
+/** Options that both commands have. */
+export interface RunOptions {
+  epochs?: number;
+  batch?: number;
+  lr?: number;
+  seed: number;
+  data?: string;
+  dataset: DatasetName;
+  out?: string;
+  /** The folder of a run to go on with; its settings stand. */
+  resume?: string;
+  json?: boolean;
+  /** As given; torch refuses one it does not know. */
+  device: DeviceLike;
 }
 
+/** What a run was begun with: the first part of its summary.json. */
+export interface RunSettings {
+  readonly command: TrainingCommand;
+  /** Which of the command's models, where there are several. */
+  readonly model?: string;
+  /** The name of the data set, and where it lies. */
+  readonly dataset: string;
+  readonly origin: string;
+  readonly trainImages: number;
+  /** Tells other images under the same name. */
+  readonly imagesDigest: string;
+  readonly epochs: number;
+  readonly batch: number;
+  readonly lr: number;
+  readonly seed: number;
+  readonly device: string;
+  readonly started: string;
+}
+
+/** The settings of a run to go on with, and when it was finished, if it was. */
+export type SavedRun = RunSettings & { readonly finished?: string };
+
 /** `runs/20260131-235959-mnist`, with a number after it when two runs start in one second. */
-export function newRunFolder(command: string, now = new Date()): string {
+export function newRunFolder(command: TrainingCommand, now = new Date()): string {
   const two = (value: number) => String(value).padStart(2, "0");
   const date = `${now.getFullYear()}${two(now.getMonth() + 1)}${two(now.getDate())}`;
   const time = `${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}`;
@@ -24,14 +60,84 @@ export function newRunFolder(command: string, now = new Date()): string {
   return folder;
 }
 
-/** Writes weights.safetensors and history.csv (step, loss). */
-export function saveRun(folder: string, { model, metadata, losses }: RunRecord): void {
-  saveFile(model.stateDict(), join(folder, "weights.safetensors"), metadata);
-  const lines = losses.map((loss, i) => `${i + 1},${Number(loss.toPrecision(7))}`);
-  writeFileAtomic(join(folder, "history.csv"), `step,loss\n${lines.join("\n")}\n`);
-}
-
 /** Writes summary.json. */
 export function saveSummary(folder: string, summary: Readonly<Record<string, unknown>>): void {
   writeFileAtomic(join(folder, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
+}
+
+/** A fingerprint of a data set: all its labels and its first hundred images. */
+export function digestOf(images: LabelledImages): string {
+  const first = Array.from({ length: Math.min(100, images.length) }, (_, i) => images.pixelsOf(i));
+  const labels = Uint8Array.from({ length: images.length }, (_, i) => images.labelOf(i));
+  return md5(Buffer.concat([labels, ...first]));
+}
+
+/** What a run remembers of its images. */
+export const imagesOf = (source: ImageSource, images: LabelledImages) => ({
+  dataset: source.name,
+  origin: source.origin,
+  trainImages: images.length,
+  imagesDigest: digestOf(images),
+});
+
+const maxSummaryBytes = 2 ** 24;
+
+/** Reads the settings of the run in `folder`. Throws DataError where there is none, FormatError for another command's. */
+export function readRun(folder: string, command: TrainingCommand): SavedRun {
+  if (!exists(folder)) throw new DataError(`${folder}: there is no such folder`);
+  for (const name of ["summary.json", "last.pt"]) {
+    if (!exists(join(folder, name)))
+      throw new DataError(`${folder}: there is no run of cresset ${command} to go on with: ${name} is missing`);
+  }
+  const path = join(folder, "summary.json");
+  let saved: Partial<Record<keyof SavedRun, unknown>>;
+  try {
+    saved = JSON.parse(new TextDecoder().decode(readFile(path, maxSummaryBytes))) as typeof saved;
+  } catch (error) {
+    throw new FormatError(`${path}: no summary of a run: ${(error as Error).message}`, { cause: error });
+  }
+  const other = saved?.command;
+  if (other !== command && (other === "mnist" || other === "gan"))
+    throw new FormatError(
+      `${folder}: this is a run of cresset ${other}; to go on: ${again([other, "--resume", folder])}`,
+    );
+  const counts = [saved?.epochs, saved?.batch, saved?.seed].every(
+    (value) => Number.isSafeInteger(value) && (value as number) >= 0,
+  );
+  const texts = [saved?.origin, saved?.imagesDigest, saved?.device].every((value) => typeof value === "string");
+  const known = typeof saved?.dataset === "string" && Object.hasOwn(datasetNames, saved.dataset);
+  if (other !== command || !counts || !texts || !known || !((saved.lr as number) > 0))
+    throw new FormatError(`${path}: this is no run of cresset ${command}`);
+  return saved as SavedRun;
+}
+
+/**
+ * The options of a command that goes on with a run: the run's own, but for what may change: how many epochs, and where the same
+ * images and the device are now.
+ *
+ * @param asked the options with their defaults
+ * @param typed the names of those that were typed. Throws ValueError for one that contradicts the run.
+ */
+export function optionsToGoOn<T extends RunOptions & { model?: string }>(
+  asked: T,
+  saved: SavedRun,
+  typed: ReadonlySet<string>,
+): T {
+  const dataset = datasetNames[saved.dataset] as DatasetName;
+  const { model, batch, lr, seed } = saved;
+  const fixed = { ...(model === undefined ? {} : { model }), batch, lr, seed, dataset };
+  for (const [name, value] of Object.entries(fixed)) {
+    const wanted = asked[name as keyof typeof fixed];
+    if (typed.has(name) && wanted !== value && !(name === "dataset" && wanted === "auto"))
+      throw new ValueError(
+        `--${name} ${wanted}: the run in ${asked.resume} was begun with ${value}, and goes on with it`,
+      );
+  }
+  return {
+    ...asked,
+    ...fixed,
+    epochs: typed.has("epochs") ? asked.epochs : saved.epochs,
+    data: asked.data ?? (dataset === "digits" ? undefined : saved.origin),
+    device: typed.has("device") ? asked.device : saved.device,
+  };
 }

@@ -9,8 +9,15 @@ import { type DownloadProgress, FashionMNIST, type LabelledImages, MNIST, Synthe
 
 export type DatasetName = "auto" | "mnist" | "fashion" | "digits";
 
+/** Data sets as people call them, and as the option does. */
+export const datasetNames: Readonly<Record<string, DatasetName>> = {
+  MNIST: "mnist",
+  "Fashion-MNIST": "fashion",
+  SyntheticDigits: "digits",
+};
+
 export interface ImageSource {
-  /** As a person calls it. */
+  /** As a person calls it: a key of `datasetNames`. */
   readonly name: string;
   /** Where it lies, or how it was made. */
   readonly origin: string;

@@ -2,6 +2,7 @@
 import { DTypeError, ValueError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
+import { capturing } from "./capture.js";
 import { positionsLike } from "./creation.js";
 import { isInteger } from "./dtype.js";
 import { type Generator, randLike } from "./random.js";
@@ -22,12 +23,25 @@ export function dropout(x: Tensor, p = 0.5, training = true, generator?: Generat
 /** 1 at the label, 0 elsewhere, in a new last dimension (int32). */
 export function oneHot(labels: Tensor, numClasses = -1): Tensor {
   if (!isInteger(labels.dtype)) throw new DTypeError(`oneHot: labels are integers, not ${labels.dtype}`);
-  const highest = labels.numel() === 0 ? -1 : labels.amax().item();
-  const lowest = labels.numel() === 0 ? 0 : labels.amin().item();
-  const classes = numClasses === -1 ? highest + 1 : numClasses;
-  if (classes < 1) throw new ValueError(`oneHot: ${numClasses} classes for no labels; give numClasses`);
-  if (lowest < 0 || highest >= classes) {
-    throw new ValueError(`oneHot: label ${lowest < 0 ? lowest : highest} is not in 0 … ${classes - 1}`);
+  if (numClasses !== -1 && !(Number.isSafeInteger(numClasses) && numClasses > 0)) {
+    throw new ValueError(`oneHot: numClasses is ${numClasses}; it must be a whole number above 0, or -1`);
   }
+  const check = (classes: number, [lowest, highest]: readonly number[]): void => {
+    if ((lowest as number) >= 0 && (highest as number) < classes) return;
+    throw new ValueError(`oneHot: label ${(lowest as number) < 0 ? lowest : highest} is not in 0 … ${classes - 1}`);
+  };
+  let classes = numClasses;
+  if (labels.numel() > 0) {
+    const extremes = [labels.amin(), labels.amax()] as const;
+    const capture = capturing();
+    // With the number of classes given, labels are only checked, and that can be recorded.
+    if (capture !== null && classes !== -1) capture.inspect(extremes, (numbers) => check(classes, numbers));
+    else {
+      const numbers = extremes.map((extreme) => extreme.item());
+      if (classes === -1) classes = (numbers[1] as number) + 1;
+      check(classes, numbers);
+    }
+  }
+  if (classes === -1) throw new ValueError("oneHot: there are no labels to count the classes by; give numClasses");
   return cast(a.eq.call(unsqueeze(labels, -1), positionsLike(classes, labels)), "int32");
 }

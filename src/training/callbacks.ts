@@ -15,6 +15,7 @@ export interface Training {
   readonly model: Module;
   readonly optimiser: Trainable;
   readonly epoch: number;
+  readonly epochs: number;
   readonly batch: number;
   readonly batches: number | undefined;
   readonly steps: number;
@@ -37,7 +38,7 @@ export interface Callback {
   onStepEnd?(training: Training, figures: StepFigures): Done;
   /** `record` is the last of the history. */
   onEpochEnd?(training: Training, record: EpochRecord): Done;
-  /** Ctrl-C or the signal came, and the step it came in is finished. */
+  /** Ctrl-C, SIGTERM or the signal given came, and the step it came in is finished. */
   onInterrupt?(training: Training): Done;
   onFitEnd?(training: Training): Done;
   /** What a resumed run must remember: plain data. */
@@ -266,15 +267,15 @@ export class ShowProgress implements Callback {
   readonly #options: ProgressOptions;
   #bar: ProgressBar | undefined;
 
-  constructor(options: Omit<ProgressOptions, "total" | "description"> = {}) {
+  constructor(options: Omit<ProgressOptions, "total" | "initial" | "description"> = {}) {
     this.#options = options;
   }
 
   onStepEnd(training: Training): void {
     if (this.#bar === undefined) {
-      const { epoch, batch, batches } = training;
-      this.#bar = new ProgressBar({ ...this.#options, description: `epoch ${epoch + 1}`, total: batches });
-      this.#bar.update(batch - 1);
+      const { epoch, epochs, batch, batches } = training;
+      const description = `epoch ${epoch + 1}/${epochs}`;
+      this.#bar = new ProgressBar({ ...this.#options, description, total: batches, initial: batch - 1 });
     }
     this.#bar.postfix(training.figures());
     this.#bar.update();

@@ -10,6 +10,8 @@ export interface ProgressOptions {
   description?: string;
   /** How many items there are; by default the `length` or `size` of what is iterated. Without it there is no bar but a count. */
   total?: number | undefined;
+  /** How many of them were done before: 0 by default. They do not count for the speed. */
+  initial?: number;
   /** What an item is called: "it" by default. */
   unit?: string;
   /** False wipes the bar when the loop has ended. */
@@ -121,13 +123,14 @@ export class ProgressBar {
   readonly #bar: ReturnType<typeof makeBar>;
   readonly #start = performance.now();
   #printed = this.#start;
-  #done = 0;
+  #done: number;
   #description: string;
   #postfix: Readonly<Record<string, Figure>> = {};
   #closed = false;
 
   constructor(options: ProgressOptions = {}) {
     checked(options.total);
+    this.#done = checked(options.initial, "initial") ?? 0;
     this.#options = options;
     this.#description = options.description ?? "";
     if (options.enabled === false) return;
@@ -170,7 +173,8 @@ export class ProgressBar {
     const { total, unit = "it" } = this.#options;
     const done = this.#done;
     const seconds = (performance.now() - this.#start) / 1000;
-    const rate = done / seconds;
+    const worked = done - (this.#options.initial ?? 0);
+    const rate = worked / seconds;
     const parts: string[] = [];
     if (total === undefined) parts.push(`${count(done)} ${unit}`);
     else {
@@ -178,8 +182,8 @@ export class ProgressBar {
       const drawn = bar === undefined ? "" : `${bar(share)} `;
       parts.push(`${drawn}${Math.floor(100 * share)} %`, `${count(done)}/${count(total)}`);
     }
-    parts.push(done === 0 ? `… ${unit}/s` : `${rateText(rate)} ${unit}/s`);
-    if (total !== undefined && done > 0) parts.push(`${minutes((total - done) / rate)} left`);
+    parts.push(worked === 0 ? `… ${unit}/s` : `${rateText(rate)} ${unit}/s`);
+    if (total !== undefined && worked > 0) parts.push(`${minutes((total - done) / rate)} left`);
     for (const [name, value] of Object.entries(this.#postfix)) {
       parts.push(`${name} ${typeof value === "number" ? figure(value) : value}`);
     }
@@ -187,11 +191,11 @@ export class ProgressBar {
   }
 }
 
-function checked(total: number | undefined): number | undefined {
-  if (total !== undefined && !(Number.isSafeInteger(total) && total >= 0)) {
-    throw new ValueError(`progress: total is ${total}; it must be a whole number, 0 or more`);
+function checked(value: number | undefined, name = "total"): number | undefined {
+  if (value !== undefined && !(Number.isSafeInteger(value) && value >= 0)) {
+    throw new ValueError(`progress: ${name} is ${value}; it must be a whole number, 0 or more`);
   }
-  return total;
+  return value;
 }
 
 function sizeOf(items: object): number | undefined {

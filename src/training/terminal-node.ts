@@ -3,7 +3,7 @@
  * `terminal-browser.ts` elsewhere. What is shown is the business of `progress.ts`.
  */
 import { createRequire } from "node:module";
-import { hostname } from "node:os";
+import { constants, hostname } from "node:os";
 
 /** A line that is drawn over again. */
 export interface Bar {
@@ -45,18 +45,27 @@ export function makeBar({ total, line, leave }: BarOptions): Bar | undefined {
 /** npm passes the terminal's signal on a second time; within this many milliseconds it is the same Ctrl-C. */
 const echoMs = 500;
 
-/** Calls `listener` at the first Ctrl-C; a second one ends the process. Gives the function that ends it. */
-export function onInterrupt(listener: () => void): () => void {
+/** SIGHUP is left alone: a listener would undo `nohup`. */
+const stopSignals = ["SIGINT", "SIGTERM"] as const;
+export type StopSignal = (typeof stopSignals)[number];
+
+/** Calls `listener` at the first Ctrl-C or SIGTERM; a second one ends the process. Gives the function that ends it. */
+export function onInterrupt(listener: (signal: StopSignal) => void): () => void {
   let at: number | undefined;
-  const heard = (): void => {
+  const heard = (signal: StopSignal): void => {
     if (at === undefined) {
       at = performance.now();
-      listener();
-    } else if (performance.now() - at > echoMs) process.exit(130);
+      listener(signal);
+    } else if (performance.now() - at > echoMs) process.exit(exitCodeOf(signal));
   };
-  process.on("SIGINT", heard);
-  return () => void process.off("SIGINT", heard);
+  for (const signal of stopSignals) process.on(signal, heard);
+  return () => {
+    for (const signal of stopSignals) process.off(signal, heard);
+  };
 }
+
+/** The exit code of a process that a signal has ended, as shells give it: 130 for Ctrl-C. */
+export const exitCodeOf = (signal: StopSignal): number => 128 + constants.signals[signal];
 
 /** This machine and process: part of the names of files that several may write. */
 export const processName = (): string => `${hostname().replaceAll(/[^\w.-]/g, "-")}.${process.pid}`;

@@ -3,7 +3,7 @@
  * can be saved and taken up again at the very step. What happens around it (checkpoints, early stopping, logs) is left to
  * callbacks, what happens in a step to the function given. Nothing in cresset needs it: a plain loop does the same.
  */
-import { onInterrupt } from "#terminal";
+import { onInterrupt, type StopSignal } from "#terminal";
 import { compile } from "../compile/compile.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { load, save } from "../io/checkpoint.js";
@@ -68,7 +68,7 @@ interface GeneratorStates {
 }
 
 /**
- * Trains a model. Ctrl-C (or the signal, or `stop()`) finishes the step; callbacks then save, and `fit` returns with
+ * Trains a model. Ctrl-C (or SIGTERM, or the signal given, or `stop()`) finishes the step; callbacks then save, and `fit` returns with
  * `interrupted` true. A second Ctrl-C ends the process.
  *
  * ```ts
@@ -109,8 +109,12 @@ export class Trainer<Batch> implements Training {
   readonly history: EpochRecord[] = [];
   /** How many batches an epoch has, where the loader says so. */
   batches: number | undefined;
-  /** True when `fit` was ended by Ctrl-C or its signal. */
+  /** How many epochs there shall be. */
+  epochs = 0;
+  /** True when `fit` was ended by Ctrl-C, SIGTERM or its signal. */
   interrupted = false;
+  /** The process's signal that ended `fit`. */
+  stoppedBy: StopSignal | undefined;
   readonly #options: TrainerOptions<Batch>;
   readonly #schedules: readonly { schedule: Schedule; every: "step" | "epoch" }[];
   readonly #callbacks: readonly Callback[];
@@ -159,13 +163,18 @@ export class Trainer<Batch> implements Training {
     if (!(Number.isSafeInteger(epochs) && epochs >= 0)) throw new ValueError(`Trainer.fit: epochs is ${epochs}`);
     if (resume !== undefined) await this.load(resume);
     this.batches = lengthOf(loader);
+    this.epochs = epochs;
     this.#stopping = false;
     this.interrupted = false;
+    this.stoppedBy = undefined;
     const interrupt = (): void => {
       this.interrupted = true;
       this.#stopping = true;
     };
-    const release = onInterrupt(interrupt);
+    const release = onInterrupt((by) => {
+      this.stoppedBy = by;
+      interrupt();
+    });
     signal?.addEventListener("abort", interrupt);
     if (signal?.aborted) interrupt();
     try {

@@ -2,12 +2,13 @@
  * The command as a user runs it: training, Ctrl-C, predicting, figures, exports, and errors in one line. Runs what was built
  * (dist).
  */
-import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { exec, spawn } from "node:child_process";
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { load, type Tensor, tensor, zeros } from "cresset";
+import { promisify } from "node:util";
+import { isTensor, load, type Tensor, tensor, zeros } from "cresset";
 import { loadFile, loadMetadata, loadOnnx, saveFile } from "cresset/io";
 import { readImage } from "cresset/vision";
 import { beforeAll, describe, expect, it } from "vitest";
@@ -31,7 +32,8 @@ interface How {
 function cresset(args: string[], { cwd = temporaryFolder(), env = {}, watch }: How = {}): Promise<Ended> {
   const child = spawn(process.execPath, [main, ...args], {
     cwd,
-    env: { ...process.env, CRESSET_DATA: "", NO_COLOR: "1", ...env },
+    // npm's variables say how the tests were started, not how the command is.
+    env: { ...process.env, npm_command: "", CRESSET_DATA: "", NO_COLOR: "1", ...env },
   });
   const ended: Ended = { code: null, out: "", err: "" };
   const kill = (signal: NodeJS.Signals) => void child.kill(signal);
@@ -56,7 +58,31 @@ function smallMnist(folder: string): string {
   return folder;
 }
 
+/** Sends a signal when something is printed, once. */
+function onPrinted(text: RegExp, signal: NodeJS.Signals): How["watch"] {
+  let sent = false;
+  return (printed, kill) => {
+    if (sent || !text.test(printed)) return;
+    sent = true;
+    kill(signal);
+  };
+}
+
+/** Every number of a checkpoint's model and optimiser. */
+async function learnt(folder: string): Promise<unknown> {
+  const { model, optimiser } = await load<{ model: object; optimiser: object }>(join(folder, "last.pt"));
+  const plain = (value: unknown): unknown => {
+    if (isTensor(value)) return [value.shape, value.tolist()];
+    if (typeof value !== "object" || value === null) return value;
+    return (Array.isArray(value) ? value : value instanceof Map ? [...value] : Object.entries(value)).map(plain);
+  };
+  return plain([model, optimiser]);
+}
+
 const json = (path: string) => JSON.parse(readFileSync(path, "utf8")) as Record<string, unknown>;
+
+/** What a run of `cresset mnist` leaves. */
+const runFiles = ["history.csv", "last.pt", "summary.json", "weights.safetensors"];
 
 describe("cresset mnist", { timeout: 120_000 }, () => {
   it("trains, tests, draws, and leaves weights, history and summary", async () => {
@@ -66,7 +92,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
       ["mnist", "--data", data, "--epochs", "6", "--batch", "32", "--seed", "3"],
       { cwd },
     );
-    expect(err).toMatch(/epoch 6\/6 {2}100 % {2}loss 0\.\d+ {2}[\d,.…]+ images\/s/);
+    expect(err).toMatch(/epoch 6\/6 100 % {2}10\/10 {2}[\d,.]+ steps\/s {2}0:00 left {2}loss 0\.\d+/);
     expect(out).toContain("MNIST, 320 images to train on");
     expect(out).toMatch(/accuracy +100\.00 %: 320 of 320 test images/);
     expect(out).toMatch(/label │ +0 +1/);
@@ -77,7 +103,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
     const [run] = readdirSync(join(cwd, "runs"));
     expect(run).toMatch(/^\d{8}-\d{6}-mnist$/);
     const folder = join(cwd, "runs", run as string);
-    expect(readdirSync(folder).toSorted()).toEqual(["history.csv", "summary.json", "weights.safetensors"]);
+    expect(readdirSync(folder).toSorted()).toEqual(runFiles);
     const history = readFileSync(join(folder, "history.csv"), "utf8").trim().split("\n");
     expect(history[0]).toBe("step,loss");
     expect(history.length).toBe(1 + 6 * 10);
@@ -116,27 +142,121 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
     expect(weights("a")).not.toEqual(weights("c"));
   });
 
-  it("on Ctrl-C finishes the step, saves, and exits with 130", async () => {
+  it("goes on at the very step where Ctrl-C or SIGTERM came, with the line that it says, to the same weights", async () => {
     const cwd = temporaryFolder();
     const data = smallMnist(join(cwd, "data"));
-    let sent = false;
-    const { code, out } = await cresset(
-      ["mnist", "--data", data, "--epochs", "1000000", "--batch", "1", "--out", "run"],
-      {
-        cwd,
-        watch: (printed, kill) => {
-          if (sent || !/epoch \d+\/1000000/.test(printed)) return;
-          sent = true;
-          kill("SIGINT");
-        },
-      },
-    );
-    expect(code).toBe(130);
-    expect(out).toMatch(/stopped +after [\d,]+ steps/);
-    expect(readdirSync(join(cwd, "run")).toSorted()).toEqual(["history.csv", "summary.json", "weights.safetensors"]);
-    const { steps, interrupted } = json(join(cwd, "run/summary.json"));
+    const common = ["--data", data, "--batch", "1", "--seed", "5"];
+    const first = await cresset(["mnist", ...common, "--epochs", "1000000", "--out", "it's a run"], {
+      cwd,
+      watch: onPrinted(/epoch 1\/1000000/, "SIGINT"),
+    });
+    expect(first.code).toBe(130);
+    const run = join(cwd, "it's a run");
+    expect(readdirSync(run).toSorted()).toEqual(runFiles);
+    const { steps, interrupted } = json(join(run, "summary.json"));
     expect(interrupted).toBe(true);
-    expect(readFileSync(join(cwd, "run/history.csv"), "utf8").trim().split("\n").length).toBe(1 + (steps as number));
+    expect(first.out).toContain(`after ${(steps as number).toLocaleString("en")} steps, all saved in it's a run;`);
+    expect(readFileSync(join(run, "history.csv"), "utf8").trim().split("\n").length).toBe(1 + (steps as number));
+
+    const second = await cresset(["mnist", "--resume", "it's a run", "--json"], {
+      cwd,
+      watch: onPrinted(/epoch \d+\/1000000/, "SIGTERM"),
+    });
+    expect([second.code, JSON.parse(second.out)]).toEqual([
+      143,
+      expect.objectContaining({ interrupted: true, seed: 5 }),
+    ]);
+    const epochs = String(Math.floor(JSON.parse(second.out).steps / 320) + 2);
+    const line = /to go on: (.*)$/m.exec(second.err)?.[1] as string;
+    const third = await promisify(exec)(`${line} --epochs ${epochs}`, {
+      cwd,
+      env: { ...process.env, npm_command: "" },
+    });
+    expect(third.stdout).toContain(`resumed   it's a run, after`);
+
+    expect((await cresset(["mnist", ...common, "--epochs", epochs, "--out", "whole"], { cwd })).code).toBe(0);
+    for (const file of ["weights.safetensors", "history.csv"])
+      expect(readFileSync(join(run, file)).equals(readFileSync(join(cwd, "whole", file)))).toBe(true);
+    expect(await learnt(run)).toEqual(await learnt(join(cwd, "whole")));
+    const [parts, whole] = [run, join(cwd, "whole")].map((folder) => json(join(folder, "summary.json")));
+    expect(parts?.["history"]).toEqual(whole?.["history"]);
+    expect(parts?.["accuracy"]).toBe(whole?.["accuracy"]);
+  });
+
+  it("goes on from the last whole epoch when it was killed", async () => {
+    const cwd = temporaryFolder();
+    const data = smallMnist(join(cwd, "data"));
+    const common = ["--model", "seed", "--data", data];
+    const killed = await cresset(["mnist", ...common, "--epochs", "1000000", "--out", "parts"], {
+      cwd,
+      watch: onPrinted(/epoch 3\/1000000/, "SIGKILL"),
+    });
+    expect(killed.code).toBe(null);
+    expect(readdirSync(join(cwd, "parts"))).not.toContain("weights.safetensors");
+    const { epoch, batch } = await load<{ epoch: number; batch: number }>(join(cwd, "parts/last.pt"));
+    expect([epoch >= 2, batch]).toEqual([true, 0]);
+    const epochs = String(epoch + 1);
+    expect((await cresset(["mnist", "--resume", "parts", "--epochs", epochs], { cwd })).code).toBe(0);
+    await cresset(["mnist", ...common, "--epochs", epochs, "--out", "whole"], { cwd });
+    for (const file of ["weights.safetensors", "history.csv"])
+      expect(readFileSync(join(cwd, "parts", file)).equals(readFileSync(join(cwd, "whole", file)))).toBe(true);
+  });
+
+  it("goes on with its own run only, and says what is wrong", async () => {
+    const cwd = temporaryFolder();
+    const data = smallMnist(join(cwd, "data"));
+    const other = join(cwd, "other");
+    cpSync(data, other, { recursive: true });
+    const images = readFileSync(join(other, "train-images-idx3-ubyte"));
+    images[16 + 784] = 9;
+    put(join(other, "train-images-idx3-ubyte"), images);
+    expect((await cresset(["mnist", "--data", data, "--epochs", "2", "--out", "run"], { cwd })).code).toBe(0);
+    const before = readdirSync(join(cwd, "run")).map((name) => readFileSync(join(cwd, "run", name)));
+    put(join(cwd, "empty/note"), new Uint8Array(1));
+    put(join(cwd, "foreign/last.pt"), new Uint8Array(1));
+    put(join(cwd, "foreign/summary.json"), Buffer.from('{"command":"mnist","batch":1}'));
+    cpSync(join(cwd, "run"), join(cwd, "broken"), { recursive: true });
+    put(join(cwd, "broken/last.pt"), readFileSync(join(cwd, "run/last.pt")).subarray(0, 5000));
+    const refused: [string[], string, code?: number][] = [
+      [["--resume", "nowhere"], "cresset: nowhere: there is no such folder"],
+      [
+        ["--resume", "empty"],
+        "cresset: empty: there is no run of cresset mnist to go on with: summary.json is missing",
+      ],
+      [["--resume", "foreign"], "cresset: foreign/summary.json: this is no run of cresset mnist"],
+      [["--resume", "broken", "--epochs", "3"], "cresset: broken/last.pt: "],
+      [["--resume", "run"], "cresset: run: this run has 2 epochs, and 2 are asked for; to go on: node "],
+      [
+        ["--resume", "run", "--epochs", "1"],
+        "cresset: run: this run has 2 epochs, and 1 are asked for; to go on: node ",
+      ],
+      [
+        ["--resume", "run", "--lr", "0.5"],
+        "cresset: --lr 0.5: the run in run was begun with 0.001, and goes on with it",
+      ],
+      [["--resume", "run", "--model", "seed"], "cresset: --model seed: the run in run was begun with refined"],
+      [["--resume", "run", "--dataset", "digits"], "cresset: --dataset digits: the run in run was begun with mnist"],
+      [
+        ["--resume", "run", "--data", "other", "--epochs", "3"],
+        "cresset: other: these are not the images that the run",
+      ],
+      [
+        ["--resume", "run", "--out", "new"],
+        "error: option '--resume <dir>' cannot be used with option '--out <dir>'",
+        2,
+      ],
+    ];
+    for (const [args, message, code = 1] of refused) {
+      const ended = await cresset(["mnist", ...args], { cwd });
+      expect([args, ended.code, ended.err]).toEqual([args, code, expect.stringContaining(message)]);
+    }
+    const gan = await cresset(["gan", "--resume", "run"], { cwd });
+    expect(gan.err).toMatch(/^cresset: run: this is a run of cresset mnist; to go on: node \S+ mnist --resume run\n$/);
+    expect(readdirSync(join(cwd, "run")).map((name) => readFileSync(join(cwd, "run", name)))).toEqual(before);
+    const moved = await cresset(["mnist", "--resume", "run", "--data", "data", "--lr", "0.001", "--epochs", "3"], {
+      cwd,
+    });
+    expect([moved.code, moved.out]).toEqual([0, expect.stringContaining("resumed   run, after 20 steps")]);
   });
 
   it("names the data it takes", async () => {
@@ -204,7 +324,7 @@ describe("cresset gan", { timeout: 120_000 }, () => {
     const common = ["--data", data, "--batch", "4", "--epochs", "3", "--seed", "7"];
     const whole = await cresset(["gan", ...common, "--out", "whole"], { cwd });
     expect([whole.code, whole.out]).toEqual([0, expect.stringContaining("MNIST, 320 images")]);
-    expect(whole.err).toMatch(/epoch 3 100 % {2}80\/80 .* discriminator [\d.e-]+ {2}generator [\d.e-]+/);
+    expect(whole.err).toMatch(/epoch 3\/3 100 % {2}80\/80 .* discriminator [\d.e-]+ {2}generator [\d.e-]+/);
     const files = [
       "epoch-0.png",
       "epoch-1.png",
@@ -219,45 +339,31 @@ describe("cresset gan", { timeout: 120_000 }, () => {
     expect(grid.shape).toEqual([3, 6 * 30 + 2, 6 * 30 + 2]);
     expect(grid.float().std().item()).toBeGreaterThan(10);
 
-    let sent = false;
     const first = await cresset(["gan", ...common, "--epochs", "1000", "--out", "parts", "--json"], {
       cwd,
-      watch: (printed, kill) => {
-        if (sent || !printed.includes("epoch 1 ")) return;
-        sent = true;
-        kill("SIGINT");
-      },
+      watch: onPrinted(/epoch 1\//, "SIGINT"),
     });
     expect([first.code, first.err]).toEqual([
       130,
-      expect.stringMatching(/stopped +after [\d,]+ steps; cresset gan --resume parts goes on/),
+      expect.stringMatching(/stopped +after [\d,]+ steps, .*; to go on: node \S+ gan --resume parts$/m),
     ]);
     expect(JSON.parse(first.out)).toMatchObject({ interrupted: true, folder: "parts", batch: 4 });
-    const { steps } = json(join(cwd, "parts/summary.json"));
-    const again = await cresset(["gan", "--resume", "parts", "--epochs", "3"], {
+    const epochs = Math.floor(JSON.parse(first.out).steps / 80) + 1;
+    // The images are found where they were, and 1000 epochs were asked for.
+    const again = await cresset(["gan", "--resume", "parts", "--epochs", String(epochs)], {
       cwd,
       env: { CRESSET_DATA: "/nowhere" },
     });
-    expect(again.code).toBe(0);
-    const history = (folder: string) =>
-      readFileSync(join(cwd, folder, "history.csv"), "utf8")
-        .split("\n")
-        .slice(0, 1 + 3 * 80);
-    expect(steps).toBeGreaterThan(0);
-    expect(history("parts")[0]).toBe("step,loss,discriminator,generator");
-    expect(history("parts")).toEqual(history("whole"));
-  });
-
-  it("says what is wrong with a run to go on with", async () => {
-    const cwd = temporaryFolder();
-    const absent = await cresset(["gan", "--resume", "nowhere"], { cwd });
-    expect([absent.code, absent.err]).toEqual([
-      1,
-      expect.stringMatching(/^cresset: nowhere\/summary\.json: no summary of a run: .*\n$/),
-    ]);
-    put(join(cwd, "other/summary.json"), Buffer.from('{"batch":1}'));
-    const other = await cresset(["gan", "--resume", "other"], { cwd });
-    expect([other.code, other.err]).toEqual([1, "cresset: other/summary.json: this is no run of cresset gan\n"]);
+    expect([again.code, again.err]).toEqual([0, expect.stringContaining(`epoch ${epochs}/${epochs} 100 %`)]);
+    await cresset(["gan", ...common, "--epochs", String(epochs), "--out", "same"], { cwd });
+    const history = (folder: string) => readFileSync(join(cwd, folder, "history.csv"), "utf8");
+    expect(history("parts").split("\n")[0]).toBe("step,loss,discriminator,generator");
+    expect(history("parts")).toBe(history("same"));
+    expect(await learnt(join(cwd, "parts"))).toEqual(await learnt(join(cwd, "same")));
+    const pictures = ["parts", "same"].map((folder) => readFileSync(join(cwd, folder, `epoch-${epochs}.png`)));
+    expect(pictures[0]?.equals(pictures[1] as Buffer)).toBe(true);
+    const finished = await cresset(["gan", "--resume", "parts"], { cwd });
+    expect([finished.code, finished.err]).toEqual([1, expect.stringContaining(`this run has ${epochs} epochs`)]);
   });
 });
 

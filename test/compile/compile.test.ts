@@ -303,6 +303,21 @@ describe.each(["native", "wasm"] as const)("torch.compile on %s", (engine) => {
     expect(() => f(torch.tensor([4, 0], { dtype: "int64" }))).toThrow(torch.IndexError);
   });
 
+  test("one-hot codes of a given number of classes are recorded, and labels checked in each run", () => {
+    const labels = (...values: number[]): Tensor => torch.tensor(values, { dtype: "int32" });
+    const f = torch.compile((x: Tensor) => F.oneHot(x, 3));
+    for (const row of [
+      [0, 2],
+      [1, 1],
+      [2, 0],
+    ]) {
+      expect(f(labels(...row)).tolist()).toEqual(row.map((label) => [0, 1, 2].map((i) => Number(i === label))));
+    }
+    expect(() => f(labels(0, 3))).toThrow("oneHot: label 3 is not in 0 … 2");
+    expect(() => f(labels(-1, 2))).toThrow("oneHot: label -1 is not in 0 … 2");
+    expect(() => torch.compile((x: Tensor) => F.oneHot(x))(labels(0, 1))).toThrow(CaptureError);
+  });
+
   test("what cannot be recorded says where", () => {
     const here = /compile\.test\.ts:\d+/;
     const one = torch.ones([2]);

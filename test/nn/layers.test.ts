@@ -189,6 +189,8 @@ describe("losses", () => {
     expect(() => nn.functional.mseLoss(x, y, { reduction })).toThrow(ValueError);
     expect(() => nn.functional.crossEntropy(x, y, { labelSmoothing: 2 })).toThrow(ValueError);
     expect(() => nn.functional.oneHot(torch.tensor([5], { dtype: "int32" }), 5)).toThrow(ValueError);
+    expect(() => nn.functional.oneHot(torch.tensor([0], { dtype: "int32" }), 0)).toThrow("numClasses is 0");
+    expect(() => nn.functional.oneHot(torch.zeros([0], { dtype: "int32" }))).toThrow("there are no labels");
   });
 
   it("refuse classes out of range", () => {
