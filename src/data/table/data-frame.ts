@@ -7,7 +7,17 @@ import * as engine from "#tables";
 import { IndexError, ShapeError, ValueError } from "../../errors.js";
 import type { Figure } from "../../plot/figure.js";
 import { isTensor, type Tensor } from "../../tensor/index.js";
-import { type Cell, type Column, type ColumnDType, cellOf, columnFrom, take, toTensor, wrapIndex } from "./column.js";
+import {
+  allocate,
+  type Cell,
+  type Column,
+  type ColumnDType,
+  cellOf,
+  columnFrom,
+  take,
+  toTensor,
+  wrapIndex,
+} from "./column.js";
 import { describeColumns } from "./describe.js";
 import { type FramePlotOptions, plotFrame } from "./plot.js";
 import { collect, planCsv, type ReadCsvOptions, readOther, readPlan } from "./read.js";
@@ -152,7 +162,8 @@ export class DataFrame {
     const filled = this.#columns.map((column): Column => {
       const { data, dtype, name } = column;
       if (dtype === "string") return column;
-      const copy = data.slice() as Float64Array;
+      const copy = allocate(dtype, this.length) as Float64Array;
+      copy.set(data as Float64Array);
       for (let row = 0; row < this.length; row++) {
         if (!isMissing(column, row)) continue;
         const fits = dtype === "int64" ? Number.isSafeInteger(value) : true;
@@ -195,7 +206,7 @@ export class DataFrame {
    */
   async sql(query: string): Promise<DataFrame> {
     return engine.withTable("df", this.#columns, this.length, async (table) => {
-      const { columns, length } = await collect(query, await table.describe(query), table.stream);
+      const { columns, length } = await collect(query, await table.describe(query), 0, table.stream);
       return frame(columns, length);
     });
   }
