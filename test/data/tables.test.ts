@@ -14,9 +14,9 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let files = 0;
-function file(text: string, name = `${files++}.csv`): string {
+function file(text: string, name = `${files++}.csv`, encoding: BufferEncoding = "utf8"): string {
   const path = join(folder, name);
-  writeFileSync(path, text);
+  writeFileSync(path, text, encoding);
   return path;
 }
 
@@ -258,6 +258,8 @@ describe("files", () => {
     await expect(readCsv(join(folder, "absent.csv"))).rejects.toThrow(torch.DataError);
     await expect(readCsv(folder)).rejects.toThrow("not a regular file");
     await expect(readCsv(file(""))).rejects.toThrow("is empty");
+    await expect(readCsv(file("a,\0b\n1,2\n"))).rejects.toThrow("is no text: it has a zero byte");
+    await expect(readCsv(file("\uFEFFa\n1\n", "wide.csv", "utf16le"))).rejects.toThrow("is UTF-16; save it as UTF-8");
     await expect(readCsv(file("a\n1\n"), { sep: "::" })).rejects.toThrow(torch.ValueError);
     await expect(readCsv(file("a\n1\n"), { dtype: { b: "int32" } })).rejects.toThrow('dtype names column "b"');
     await expect(readCsv(file("a\n1\n"), { names: ["a", "b"] })).rejects.toThrow("2 names for the 1 columns");

@@ -2,6 +2,7 @@
  * A column: one typed array (or a list of strings) and, where values are missing, a mask. Frames and rows are made of
  * these; nothing here knows files or the library that reads them.
  */
+import { checkList } from "../../arguments.js";
 import { IndexError, ValueError } from "../../errors.js";
 import { filled, type TypedArray } from "../../ops/creation.js";
 import { type DType, promoteTypes, type Tensor } from "../../tensor/index.js";
@@ -31,6 +32,8 @@ const arrays = {
   float64: Float64Array,
 } as const;
 
+export const columnDTypes: readonly string[] = [...Object.keys(arrays), "string"];
+
 export function allocate(dtype: Exclude<ColumnDType, "string">, length: number): TypedArray {
   return new arrays[dtype](length);
 }
@@ -51,6 +54,7 @@ export function columnFrom(name: string, cells: ArrayLike<unknown>): Column {
   for (const dtype of ["uint8", "int8", "int16", "int32", "int64", "float32", "float64"] as const) {
     if (typed instanceof arrays[dtype]) return { name, dtype, data: typed.slice(), valid: null };
   }
+  if (!ArrayBuffer.isView(cells)) checkList("DataFrame", `column ${JSON.stringify(name)}`, cells);
   const list = Array.from(cells, (cell) => cell ?? null);
   const present = list.filter((cell) => cell !== null);
   const all = (is: (cell: unknown) => boolean): boolean => present.length > 0 && present.every(is);

@@ -2,11 +2,13 @@
  * Tables from files: CSV, Parquet, JSON lines. DuckDB (`#tables`) does the reading; here are pandas's options, the
  * dtypes that columns get, and errors that name the line and the column.
  */
+
 import { exists, fileSize, openFile } from "#files";
 import { describe, hasDigitsOnly, quoteText, type ResultColumn, rows, stream } from "#tables";
+import { checkOptions, checkPath, inWords, refuseArgument } from "../../arguments.js";
 import { DataError, FormatError, ValueError } from "../../errors.js";
 import { ColumnBuilder, integers, Misfit, type Target } from "./builder.js";
-import type { Column, ColumnDType } from "./column.js";
+import { type Column, type ColumnDType, columnDTypes } from "./column.js";
 
 /** pandas's names, in camelCase. */
 export interface ReadCsvOptions {
@@ -45,11 +47,15 @@ export interface CsvPlan {
 
 /** Finds out a CSV file's columns, and how each is to be read. */
 export async function planCsv(what: string, path: string, options: ReadCsvOptions): Promise<CsvPlan> {
+  checkPath(what, path);
+  checkOptions(what, options);
   const { header = 0, names, sep = ",", skiprows = 0, nrows } = options;
-  if (sep.length !== 1) throw new ValueError(`${what}: sep is ${JSON.stringify(sep)}; it must be one character`);
+  if (header !== 0 && header !== null) refuseArgument(what, "header", header, "0 or null");
+  if (typeof sep !== "string" || sep.length !== 1)
+    throw new ValueError(`${what}: sep is ${JSON.stringify(sep)}; it must be one character`);
   for (const [name, count] of Object.entries({ skiprows, nrows: nrows ?? 0 })) {
     if (!(Number.isSafeInteger(count) && count >= 0))
-      throw new ValueError(`${what}: ${name} is ${count}; it counts lines`);
+      throw new ValueError(`${what}: ${name} is ${inWords(count)}; it counts lines`);
   }
   checkFile(what, path);
   const form = `header=${header === 0}, delim=${quoteText(sep)}, quote='"', escape='"', skip=${skiprows}`;
@@ -69,6 +75,9 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
     throw new ValueError(`${what}: ${unique.length} names for the ${found.length} columns of ${path}`);
   }
   const asked = options.dtype;
+  for (const dtype of typeof asked === "object" ? Object.values(asked) : [asked ?? "string"]) {
+    if (!columnDTypes.includes(dtype)) refuseArgument(what, "dtype", dtype, columnDTypes.join(", "));
+  }
   const chosen = typeof asked === "object" ? asked : {};
   const unknown = Object.keys(chosen).find((name) => !unique.includes(name));
   if (unknown !== undefined)
@@ -203,15 +212,17 @@ function explainLibrary(what: string, path: string, columns: readonly ResultColu
 export async function readOther(
   what: string,
   path: string,
-  reader: string,
+  reader: "read_parquet" | "read_json",
+  settings = "",
 ): Promise<{ columns: Column[]; length: number }> {
+  checkPath(what, path);
   checkFile(what, path);
-  const sql = `select * from ${reader}`;
+  const sql = `select * from ${reader}(${quoteText(path)}${settings})`;
   try {
     const columns = await describe(sql);
     // JSON does not tell integers' sizes: those that fit are int32, as everywhere here.
     const narrowed = columns.map((column) =>
-      reader.startsWith("read_json") && column.type === "BIGINT"
+      reader === "read_json" && column.type === "BIGINT"
         ? { ...column, type: "DOUBLE", target: "number" as const }
         : column,
     );
@@ -271,6 +282,10 @@ function headOf(path: string, skip: number): Head | undefined {
       else if (byte === 0x2d) negative = true;
     }
     const text = new TextDecoder().decode(bytes);
+    if (bytes.includes(0)) {
+      const utf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+      throw new FormatError(`${path}: ${utf16 ? "is UTF-16; save it as UTF-8" : "is no text: it has a zero byte"}`);
+    }
     let rest = skip;
     for (const [line] of text.matchAll(/(?:"(?:[^"]|"")*"|[^"\r\n])+/g)) {
       if (rest-- <= 0) return { line, bytes: bytes.length, lines, largest, negative };
