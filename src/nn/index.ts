@@ -54,3 +54,4 @@ export {
   MaxPool3d,
 } from "./pooling.js";
 export type { LoadResult, StateDict } from "./state-dict.js";
+export * as utils from "./utils.js";

@@ -10,6 +10,7 @@ import { load, save } from "../io/checkpoint.js";
 import type { Module } from "../nn/index.js";
 import { defaultGenerator, type Generator, noGrad, type Tensor } from "../tensor/index.js";
 import type { Callback, Training } from "./callbacks.js";
+import { type ClippingOptions, clipping } from "./clipping.js";
 import { lengthOf, lossOf, type StepResult, Sums, sizeOf } from "./figures.js";
 
 /** What the trainer needs of an optimiser. */
@@ -28,7 +29,7 @@ export interface Schedule {
   loadStateDict(state: never): void;
 }
 
-export interface TrainerOptions<Batch> {
+export interface TrainerOptions<Batch> extends ClippingOptions {
   model: Module;
   optimiser: Trainable;
   /** From a batch to its loss. Gradients and the optimiser's step are the trainer's. */
@@ -135,11 +136,13 @@ export class Trainer<Batch> implements Training {
     this.#schedules = (options.schedules ?? []).map((one) =>
       "schedule" in one ? one : { schedule: one, every: "epoch" },
     );
+    const clip = clipping(options.model, options);
     const train = (batch: Batch): StepResult => {
       const result = options.step(batch);
       const loss = lossOf(result);
       this.optimiser.zeroGrad();
       loss.backward();
+      clip();
       this.optimiser.step();
       return result;
     };

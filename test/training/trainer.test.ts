@@ -67,6 +67,34 @@ describe("Trainer", () => {
     expect(trainer.steps).toBe(12);
   });
 
+  it.each([false, true])("clips gradients between backward and the step (compile: %s)", async (compile) => {
+    const expected = (() => {
+      const { model, optimiser, loader } = line();
+      for (const [input, target] of loader(3)) {
+        const loss = nn.functional.mseLoss(model.forward(input), target);
+        optimiser.zeroGrad();
+        loss.backward();
+        nn.utils.clipGradValue_(model.parameters(), 0.9);
+        nn.utils.clipGradNorm_(model.parameters(), 0.5, { normType: 1 });
+        optimiser.step();
+      }
+      return model.weight.item();
+    })();
+    const { trainer, model, loader } = line({
+      compile,
+      clipGradValue: 0.9,
+      clipGradNorm: { maxNorm: 0.5, normType: 1 },
+    });
+    await trainer.fit(loader(3), { epochs: 1 });
+    expect(model.weight.item()).toBe(expected);
+    const short = line({ compile, clipGradNorm: 0.1 });
+    await short.trainer.fit(short.loader(8), { epochs: 1 });
+    expect(short.model.weight.item()).toBeCloseTo(0.1 * 0.1, 6);
+    expect(() => line({ clipGradNorm: -1 })).toThrow("Trainer: clipGradNorm is -1; it must be 0 or more");
+    expect(() => line({ clipGradValue: Number.NaN })).toThrow("Trainer: clipGradValue is NaN");
+    expect(() => line({ manual: true, clipGradNorm: 1 })).toThrow("a manual step clips for itself");
+  });
+
   it("validates in evaluation mode, without gradients, and puts the mode back", async () => {
     const modes: boolean[] = [];
     const { trainer, model, loader } = line({
