@@ -1,90 +1,106 @@
 /**
- * Gradient clipping: gradients are scaled or cut in place between `backward` and the optimiser's step, so that one bad
- * batch does not throw the parameters far away. The rules are torch.nn.utils'.
- *
- * Source: {@link https://docs.pytorch.org/docs/stable/nn.html#utilities}
- */
-import { ValueError } from "../errors.js";
-import { noGrad, stack, Tensor, zeros } from "../tensor/index.js";
-
-export interface ClipGradNormOptions {
-  /** The p of the norm: 2 unless given; `Infinity` is the largest absolute value. */
-  normType?: number;
-  /** Throws ValueError where the norm is NaN or infinite, before anything is changed. */
-  errorIfNonfinite?: boolean;
-}
-
-/**
- * Scales the gradients of all parameters by one factor, so that their norm, taken as one long vector, is at most `maxNorm`:
- *
- *     g ← g · min(1, maxNorm / (‖(g₁, g₂, …)‖ₚ + 10⁻⁶))
- *
- * Returns the norm before clipping, a tensor without dimensions. Parameters without a gradient are passed over.
+ * Clipping of gradients between `backward` and the optimiser's step. Everything is composed from tensor operations, so it can
+ * be part of a compiled step.
  *
  * ```ts
  * import * as torch from "cresset";
  * import { nn } from "cresset";
  *
  * const w = torch.tensor([3, 4], { requiresGrad: true });
- * w.square().sum().div(2).backward();
- * console.log(nn.utils.clipGradNorm_(w, 1).item()); // 5
+ * w.square().sum().backward();
+ * console.log(nn.utils.clipGradNorm_([w], 1).item()); // 10
  * console.log(w.grad!.tolist()); // about [ 0.6, 0.8 ]
  * ```
  *
- * Errors: ValueError for a `maxNorm` that is negative or NaN, a `normType` that is not positive, and what `errorIfNonfinite`
- * says.
+ * Source: {@link https://docs.pytorch.org/docs/stable/nn.html#utilities}
+ */
+import { ValueError } from "../errors.js";
+import { capturing } from "../ops/capture.js";
+import { isTensor, noGrad, stack, type Tensor, zeros } from "../tensor/index.js";
+
+export interface ClipGradNormOptions {
+  /** p of the norm (Σ|g|ᵖ)^(1/p): 2 by default. Infinity takes the largest magnitude. */
+  normType?: number;
+  /** A norm that is NaN or infinite is an error instead of the gradients' new scale. */
+  errorIfNonfinite?: boolean;
+}
+
+/**
+ * Scales all gradients by one factor, so that together, taken as one vector g, they are no longer than `maxNorm`:
+ * g ← g · min(1, maxNorm / (‖g‖ₚ + 10⁻⁶)), in place. Parameters without a gradient are passed over.
  *
- * Source: Pascanu et al. 2013, {@link https://arxiv.org/abs/1211.5063};
- * {@link https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html}
+ * Gives the norm before clipping, a tensor of shape []; 0 where there is no gradient.
+ *
+ * Errors: ValueError for a negative or NaN `maxNorm`, a NaN `normType`, and, with `errorIfNonfinite`, a norm that is not finite; the
+ * gradients are then as they were.
+ *
+ * ```ts
+ * import * as torch from "cresset";
+ * import { nn, optim } from "cresset";
+ *
+ * const model = new nn.Linear(2, 1);
+ * const optimiser = new optim.SGD(model.parameters(), { lr: 0.1 });
+ * model.forward(torch.tensor([100, 100])).square().sum().backward();
+ * nn.utils.clipGradNorm_(model.parameters(), 1);
+ * optimiser.step();
+ * ```
+ *
+ * Source: {@link https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_norm_.html}
  */
 export function clipGradNorm_(
-  parameters: Tensor | Iterable<Tensor>,
+  parameters: Iterable<Tensor> | Tensor,
   maxNorm: number,
   { normType = 2, errorIfNonfinite = false }: ClipGradNormOptions = {},
 ): Tensor {
-  if (!(maxNorm >= 0)) throw new ValueError(`clipGradNorm_: maxNorm is not negative, but ${maxNorm} was given`);
-  if (!(normType > 0)) throw new ValueError(`clipGradNorm_: normType is positive, but ${normType} was given`);
+  // As in PyTorch, Infinity clips nothing and only measures.
+  if (!(maxNorm >= 0)) throw new ValueError(`clipGradNorm_: maxNorm is ${maxNorm}; it must be 0 or more`);
+  if (Number.isNaN(normType)) throw new ValueError("clipGradNorm_: normType is NaN");
   return noGrad(() => {
     const grads = gradientsOf(parameters);
     if (grads.length === 0) return zeros([]);
-    const total = stack(grads.map((g) => g.norm(normType).to((grads[0] as Tensor).dtype))).norm(normType);
-    if (errorIfNonfinite && !Number.isFinite(total.item())) {
-      throw new ValueError(
-        `clipGradNorm_: the norm of the gradients is ${total.item()}, so they cannot be clipped; find the operation with torch.autograd.detectAnomaly`,
-      );
-    }
-    const factor = total.add(1e-6).reciprocal().mul(maxNorm).clamp(undefined, 1);
-    for (const g of grads) g.mul_(factor.to(g.dtype));
+    const norms = grads.map((grad) => grad.norm(normType));
+    const total = stack(norms).norm(normType);
+    if (errorIfNonfinite) refuseNonfinite(total, normType);
+    const factor = total.add(1e-6).reciprocal().mul(maxNorm).clamp(null, 1);
+    for (const grad of grads) grad.mul_(factor);
     return total;
   });
 }
 
+function refuseNonfinite(total: Tensor, normType: number): void {
+  const check = ([norm]: readonly number[]): void => {
+    if (Number.isFinite(norm)) return;
+    throw new ValueError(`clipGradNorm_: the gradients' norm of order ${normType} is ${norm}; it cannot be clipped`);
+  };
+  const capture = capturing();
+  if (capture === null) check([total.item()]);
+  else capture.inspect([total], check);
+}
+
 /**
- * Cuts every gradient to −clipValue … clipValue, number by number. Parameters without a gradient are passed over.
+ * Clamps every entry of every gradient to −clipValue … clipValue, in place. NaN stays NaN. Parameters without a gradient are
+ * passed over.
+ *
+ * Errors: ValueError for a negative or NaN `clipValue`.
  *
  * ```ts
  * import * as torch from "cresset";
  * import { nn } from "cresset";
  *
- * const w = torch.tensor([3, -0.25], { requiresGrad: true });
+ * const w = torch.tensor([3, -4, 0.1], { requiresGrad: true });
  * w.square().sum().backward();
- * nn.utils.clipGradValue_(w, 1);
- * console.log(w.grad!.tolist()); // [ 1, -0.5 ]
+ * nn.utils.clipGradValue_([w], 1);
+ * console.log(w.grad!.tolist()); // [ 1, -1, 0.2 ]
  * ```
- *
- * Errors: ValueError for a `clipValue` that is negative or NaN.
  *
  * Source: {@link https://docs.pytorch.org/docs/stable/generated/torch.nn.utils.clip_grad_value_.html}
  */
-export function clipGradValue_(parameters: Tensor | Iterable<Tensor>, clipValue: number): void {
-  if (!(clipValue >= 0)) throw new ValueError(`clipGradValue_: clipValue is not negative, but ${clipValue} was given`);
+export function clipGradValue_(parameters: Iterable<Tensor> | Tensor, clipValue: number): void {
+  if (!(clipValue >= 0)) throw new ValueError(`clipGradValue_: clipValue is ${clipValue}; it must be 0 or more`);
   noGrad(() => {
-    for (const g of gradientsOf(parameters)) g.clamp_(-clipValue, clipValue);
+    for (const grad of gradientsOf(parameters)) grad.clamp_(-clipValue, clipValue);
   });
 }
 
-/** The gradients that are there, outside their graphs. */
-function gradientsOf(parameters: Tensor | Iterable<Tensor>): Tensor[] {
-  const list = parameters instanceof Tensor ? [parameters] : [...parameters];
-  return list.flatMap(({ grad }) => (grad === null ? [] : [grad.detach()]));
-}
+const gradientsOf = (parameters: Iterable<Tensor> | Tensor): Tensor[] =>
+  (isTensor(parameters) ? [parameters] : [...parameters]).flatMap((parameter) => parameter.gradUnseen ?? []);

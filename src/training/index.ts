@@ -27,6 +27,7 @@ export {
   Precision,
   Recall,
 } from "./classification.js";
+export type { ClippingOptions } from "./clipping.js";
 export type { StepFigures, StepResult } from "./figures.js";
 export { Mean, Metric, MetricCollection } from "./metric.js";
 export { type AsyncProgress, type Progress, ProgressBar, type ProgressOptions, progress } from "./progress.js";

@@ -8,9 +8,9 @@ import { compile } from "../compile/compile.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { load, save } from "../io/checkpoint.js";
 import type { Module } from "../nn/index.js";
-import { clipGradNorm_ } from "../nn/utils.js";
 import { defaultGenerator, type Generator, noGrad, type Tensor } from "../tensor/index.js";
 import type { Callback, Training } from "./callbacks.js";
+import { type ClippingOptions, clipping } from "./clipping.js";
 import { lengthOf, lossOf, type StepResult, Sums, sizeOf } from "./figures.js";
 
 /** What the trainer needs of an optimiser. */
@@ -29,7 +29,7 @@ export interface Schedule {
   loadStateDict(state: never): void;
 }
 
-export interface TrainerOptions<Batch> {
+export interface TrainerOptions<Batch> extends ClippingOptions {
   model: Module;
   optimiser: Trainable;
   /** From a batch to its loss. Gradients and the optimiser's step are the trainer's. */
@@ -43,8 +43,6 @@ export interface TrainerOptions<Batch> {
   generators?: Readonly<Record<string, Generator>>;
   /** The step runs backward and the optimisers itself: a GAN has two. The trainer only counts, saves and stops. */
   manual?: boolean;
-  /** The largest norm of all gradients together; larger ones are scaled down before the optimiser's step. Not with `manual`. */
-  clipGradNorm?: number;
   /** Record the whole step with `torch.compile` and replay it. Batches must then be tensors, or arrays and objects of them. */
   compile?: boolean;
 }
@@ -138,16 +136,13 @@ export class Trainer<Batch> implements Training {
     this.#schedules = (options.schedules ?? []).map((one) =>
       "schedule" in one ? one : { schedule: one, every: "epoch" },
     );
-    const { clipGradNorm } = options;
-    if (clipGradNorm !== undefined && options.manual) {
-      throw new ValueError("Trainer: clipGradNorm with manual: call nn.utils.clipGradNorm_ in the step");
-    }
+    const clip = clipping(options.model, options);
     const train = (batch: Batch): StepResult => {
       const result = options.step(batch);
       const loss = lossOf(result);
       this.optimiser.zeroGrad();
       loss.backward();
-      if (clipGradNorm !== undefined) clipGradNorm_(this.model.parameters(), clipGradNorm);
+      clip();
       this.optimiser.step();
       return result;
     };

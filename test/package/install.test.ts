@@ -28,18 +28,6 @@ describe("the packed package", () => {
     expect(project.tarballBytes).toBeLessThan(700_000);
   });
 
-  it("tells TypeScript of every entry point, the older way of resolving too", () => {
-    const { exports, typesVersions } = readJson(join(repository, "package.json")) as {
-      exports: Record<string, { types: string }>;
-      typesVersions: { "*": Record<string, string[]> };
-    };
-    const entries = Object.entries(exports).filter(([name]) => /^\.\/[a-z]+$/.test(name));
-    expect(entries.length).toBeGreaterThan(4);
-    expect(typesVersions["*"]).toEqual(
-      Object.fromEntries(entries.map(([name, { types }]) => [name.slice(2), [types]])),
-    );
-  });
-
   it("needs no install script, and npm has nothing to warn of", () => {
     const tree = readJson(join(project.folder, "node_modules/.package-lock.json")) as {
       packages: Record<string, { hasInstallScript?: boolean }>;
