@@ -2,11 +2,11 @@
  * `cresset export`: a run's weights in another format. What the formats hold is the business of `cresset/io`.
  */
 import { FormatError, ValueError } from "../errors.js";
-import { isTensor, load, save, type Tensor, zeros } from "../index.js";
+import { load, save, type Tensor, zeros } from "../index.js";
 import { exportOnnx, saveFile, saveNpz } from "../io/index.js";
 import { Adversaries, noiseSize } from "./adversaries.js";
 import { bytes, count, print, printJson, result } from "./output.js";
-import { loadClassifier } from "./saved-model.js";
+import { loadClassifier, weightsOf } from "./saved-model.js";
 
 export interface ExportOptions {
   out: string;
@@ -34,15 +34,14 @@ export async function exportWeights(file: string, { out, json }: ExportOptions):
 
 /** The network of a run of `cresset mnist` or the generator of one of `cresset gan`: weights alone do not say what computes. */
 async function exportNetwork(file: string, out: string): Promise<void> {
-  const content = await load(file);
-  const weights = weightsOf(content, file);
+  const weights = weightsOf(await load(file), file);
   const example = (size: number): Tensor => zeros([1, size]);
   if ("generator.0.weight" in weights) {
     const model = new Adversaries();
     model.loadStateDict(weights);
     await exportOnnx(model.generator, [example(noiseSize)], out, { inputNames: ["noise"], outputNames: ["image"] });
-  } else if ("0.weight" in weights && file.endsWith(".safetensors")) {
-    const { model } = loadClassifier(file);
+  } else if ("0.weight" in weights) {
+    const { model } = await loadClassifier(file);
     await exportOnnx(model, [example(784)], out, { inputNames: ["image"], outputNames: ["answer"] });
   } else {
     throw new FormatError(
@@ -52,15 +51,4 @@ async function exportNetwork(file: string, out: string): Promise<void> {
   }
   result({ file, out });
   print(`${out}: a network for ONNX runtimes, of any number of rows`);
-}
-
-/** The tensors of a file of weights, or of the model in a checkpoint. */
-function weightsOf(content: unknown, file: string): Record<string, Tensor> {
-  if (typeof content === "object" && content !== null && !isTensor(content)) {
-    const { model } = content as { model?: unknown };
-    const weights = typeof model === "object" && model !== null && !isTensor(model) ? model : content;
-    if (Object.values(weights).length > 0 && Object.values(weights).every(isTensor))
-      return weights as Record<string, Tensor>;
-  }
-  throw new FormatError(`${file}: holds neither weights by name nor a checkpoint with a model`);
 }

@@ -3,12 +3,12 @@
  * The `cresset` command: arguments, help, and one line for an error. What a command does lies in a file of its own,
  * loaded when it is asked for, so that `cresset --help` does not wait for a tensor library.
  */
-import { readFileSync } from "node:fs";
-import completion from "@bomb.sh/tab/commander";
+import { readFileSync, writeSync } from "node:fs";
 import { Command, CommanderError, Option } from "commander";
 import pc from "picocolors";
-import { choice, indices, positiveNumber, wholeNumber } from "./arguments.js";
+import { choice, indices, nearest, positiveNumber, wholeNumber } from "./arguments.js";
 import type { BenchOptions } from "./bench.js";
+import { completion } from "./completion.js";
 import type { ExportOptions } from "./export.js";
 import type { PlotOptions } from "./figures.js";
 import type { GanOptions } from "./gan.js";
@@ -53,6 +53,15 @@ function trainingOptions(command: Command, kind: string): Command {
 const typed = (command: Command): ReadonlySet<string> =>
   new Set(Object.keys(command.opts()).filter((name) => command.getOptionValueSource(name) === "cli"));
 
+/** Ends the program, as commander does where a command has no action of its own. */
+function unknownCommand(command: Command, word: string): never {
+  const near = nearest(
+    word,
+    command.commands.map((one) => one.name()),
+  );
+  return command.error(`error: unknown command '${word}'${near === undefined ? "" : `\n(Did you mean ${near}?)`}`);
+}
+
 function addMnist(program: Command): void {
   const mnist = program
     .command("mnist")
@@ -74,17 +83,21 @@ function addMnist(program: Command): void {
     .addHelpText(
       "after",
       `
-Ctrl-C finishes the step, saves everything and stops; --resume then goes on at the very step, as if nothing had happened.
-A run that was killed goes on from its last whole epoch. Ctrl-C twice stops at once.
+Ctrl-C finishes the step, saves everything and stops; --resume then goes on at
+the very step, as if nothing had happened. A run that was killed goes on from its
+last whole epoch. Ctrl-C twice stops at once.
 
 Examples:
-  $ cresset mnist                                     five epochs of the refined classifier
-  $ cresset mnist --model seed --epochs 1             the classifier as it stands in the book
-  $ cresset mnist --dataset digits --batch 256        on digits drawn by cresset itself
-  $ cresset mnist --resume runs/… --epochs 8          what is left of eight epochs
-  $ cresset mnist predict --weights runs/…/weights.safetensors --index 0 7 42`,
+  $ cresset mnist                               the refined classifier, 5 epochs
+  $ cresset mnist --model seed --epochs 1       the classifier of the book
+  $ cresset mnist --dataset digits --batch 256  on digits drawn by cresset itself
+  $ cresset mnist --resume runs/… --epochs 8    what is left of eight epochs
+  $ cresset mnist predict --weights runs/…/weights.safetensors --index 0 7`,
     )
+    .allowExcessArguments()
     .action(async (options: TrainOptions, command: Command) => {
+      const [word] = command.args;
+      if (word !== undefined) unknownCommand(command, word);
       const { train } = await import("./train.js");
       process.exitCode = await train(options, typed(command));
     });
@@ -92,7 +105,7 @@ Examples:
   mnist
     .command("predict")
     .description("classify images with saved weights")
-    .requiredOption("--weights <file>", "weights.safetensors of a run")
+    .requiredOption("--weights <file>", "weights.safetensors of a run, or its last.pt")
     .option("--data <dir>", "folder with the IDX files of the test images")
     .option("--images <file>", "an IDX file of images (plain or .gz) instead of the test images")
     .option("--index <n...>", "which images to draw and classify (default: a line each for the first ten)", indices)
@@ -122,14 +135,15 @@ function addGan(program: Command): void {
     .addHelpText(
       "after",
       `
-Each epoch leaves a grid of made digits, epoch-1.png. Ctrl-C finishes the step, saves everything and stops; --resume then goes
-on at the very step, as if nothing had happened. A run that was killed goes on from its last whole epoch. Images are written by
-the package @napi-rs/canvas (npm install @napi-rs/canvas).
+Each epoch leaves a grid of made digits, epoch-1.png. Ctrl-C finishes the step,
+saves everything and stops; --resume then goes on at the very step, as if nothing
+had happened. A run that was killed goes on from its last whole epoch. Images are
+written by the package @napi-rs/canvas (npm install @napi-rs/canvas).
 
 Examples:
-  $ cresset gan                                       four epochs, as in the book
-  $ cresset gan --batch 32 --lr 0.0002 --epochs 20    faster steps
-  $ cresset gan --resume runs/… --epochs 8            four more`,
+  $ cresset gan                                     four epochs, as in the book
+  $ cresset gan --batch 32 --lr 0.0002 --epochs 20  faster steps
+  $ cresset gan --resume runs/… --epochs 8          four more`,
     )
     .action(async (options: GanOptions, command: Command) => {
       const { gan } = await import("./gan.js");
@@ -183,8 +197,8 @@ function commandLine(): Command {
       `
 Examples:
   $ cresset export runs/…/weights.safetensors --out digits.pt
-  $ cresset export runs/…/weights.safetensors --out digits.onnx   the network itself, for other runtimes
-  $ cresset export runs/…/last.pt --out generator.onnx            the generator of cresset gan`,
+  $ cresset export runs/…/weights.safetensors --out digits.onnx  the network itself
+  $ cresset export runs/…/last.pt --out generator.onnx           that of cresset gan`,
     )
     .action(async (file: string, options: ExportOptions) => {
       const { exportWeights } = await import("./export.js");
@@ -211,18 +225,7 @@ Examples:
       await plotHistory(file, options);
     });
 
-  completion(program, { completionCommandName: "completion" });
-  program.commands
-    .find((command) => command.name() === "completion")
-    ?.description("print a script that completes cresset's commands in your shell")
-    .addHelpText(
-      "after",
-      `
-Examples:
-  $ source <(cresset completion bash)                 in ~/.bashrc
-  $ source <(cresset completion zsh)                  in ~/.zshrc
-  $ cresset completion fish > ~/.config/fish/completions/cresset.fish`,
-    );
+  completion(program);
   return program;
 }
 
@@ -233,12 +236,23 @@ function report(error: unknown): void {
   if (process.env.CRESSET_DEBUG && error instanceof Error) process.stderr.write(`${error.stack}\n`);
 }
 
-// A reader that has seen enough (`| head`) does not end a training.
+// Neither a reader that has seen enough (`| head`), nor a terminal that is gone, nor a full disk ends a training; what is not a
+// reader's choice is told at the end.
+let unwritten: NodeJS.ErrnoException | undefined;
 for (const stream of [process.stdout, process.stderr]) {
   stream.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
+    if (error.code !== "EPIPE") unwritten ??= error;
   });
 }
+process.on("exit", () => {
+  if (unwritten === undefined) return;
+  process.exitCode = 1;
+  try {
+    writeSync(2, `cresset: what was printed could not be written: ${unwritten.message}\n`);
+  } catch {
+    // It is stderr that cannot be written.
+  }
+});
 
 try {
   await commandLine().parseAsync();

@@ -36,7 +36,7 @@ const linesWithoutIndex = 10;
 export async function predict(options: PredictOptions): Promise<void> {
   printJson(options.json);
   setDefaultDevice(options.device);
-  const { model, names } = loadClassifier(options.weights);
+  const { model, names } = await loadClassifier(options.weights);
   const pictures = options.images === undefined ? testPictures(options.data) : filePictures(options.images);
   const wanted = options.index ?? Array.from({ length: Math.min(linesWithoutIndex, pictures.length) }, (_, i) => i);
   print(`${pc.cyan("images")}  ${pictures.title}, ${pictures.length.toLocaleString("en")} images`);

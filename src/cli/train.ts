@@ -63,11 +63,17 @@ export async function train(asked: TrainOptions, typed: ReadonlySet<string>): Pr
   const folder = options.resume ?? options.out ?? newRunFolder("mnist");
   const model = recipe.build();
   const lossFunction = recipe.loss();
+  const saveWeights = (): void => {
+    const classes = JSON.stringify(images.classes);
+    const metadata = { model: options.model, dataset: source.name, classes, framework: "cresset" };
+    saveFile(model.stateDict(), join(folder, "weights.safetensors"), metadata);
+  };
   const run = await Run.begin({
     folder,
     saved,
     settings,
     images,
+    callbacks: [{ onEpochEnd: saveWeights, onInterrupt: saveWeights }],
     learner: {
       model,
       optimiser: recipe.optimiser(model, settings.lr),
@@ -85,12 +91,6 @@ export async function train(asked: TrainOptions, typed: ReadonlySet<string>): Pr
   );
 
   const outcome = await run.train();
-  saveFile(model.stateDict(), join(folder, "weights.safetensors"), {
-    model: options.model,
-    dataset: source.name,
-    classes: JSON.stringify(images.classes),
-    framework: "cresset",
-  });
   const summary = { ...settings, ...outcome };
   if (outcome.interrupted) {
     saveSummary(folder, summary);

@@ -89,6 +89,29 @@ export interface FileWriter {
   abort(): void;
 }
 
+/** Runs what writes to `path`, so that the system's errors name it. */
+const naming =
+  (path: string) =>
+  <T>(work: () => T): T => {
+    try {
+      return work();
+    } catch (error) {
+      throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
+    }
+  };
+
+/** Makes a folder and those above it, one by one: Node's own `recursive` never ends where a file system has no such folders (/proc). */
+function makeFolder(path: string): void {
+  if (existsSync(path)) return;
+  makeFolder(dirname(path));
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (!existsSync(path)) throw error;
+  }
+}
+
 /**
  * Begins a file that is written whole or not at all: into a temporary file beside it, which `commit` flushes to the disk and
  * renames. Folders on the way are made. Readers see the old file or the new one, never a part.
@@ -96,15 +119,9 @@ export interface FileWriter {
 export function createFile(path: string): FileWriter {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(6).toString("hex")}.tmp`);
-  const named = <T>(work: () => T): T => {
-    try {
-      return work();
-    } catch (error) {
-      throw isSystemError(error) ? new DataError(`cannot write ${path}: ${reason(error)}`, { cause: error }) : error;
-    }
-  };
+  const named = naming(path);
   const descriptor = named(() => {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     return openSync(temporary, "wx");
   });
   let open = true;
@@ -153,7 +170,7 @@ export async function writeFileAtomicFrom(path: string, write: (temporary: strin
   const folder = dirname(path);
   const temporary = join(folder, `.${randomBytes(6).toString("hex")}.${basename(path)}`);
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolder(folder);
     await write(temporary);
     renameSync(temporary, path);
   } catch (error) {
@@ -165,9 +182,12 @@ export async function writeFileAtomicFrom(path: string, write: (temporary: strin
 
 /** Opens `path` for appending, making its folder; `fresh` drops what it held. */
 export function openAppend(path: string, fresh: boolean): FileAppender {
-  mkdirSync(dirname(path), { recursive: true });
-  const descriptor = openSync(path, fresh ? "w" : "a");
-  return { append: (bytes) => writeAll(descriptor, bytes), close: () => closeSync(descriptor) };
+  const named = naming(path);
+  const descriptor = named(() => {
+    makeFolder(dirname(path));
+    return openSync(path, fresh ? "w" : "a");
+  });
+  return { append: (bytes) => named(() => writeAll(descriptor, bytes)), close: () => closeSync(descriptor) };
 }
 
 /** What lies in a folder, in the order of names; links count as what they lead to. Throws DataError when it is no folder. */

@@ -20,23 +20,39 @@ export interface BarOptions {
   readonly leave: boolean;
 }
 
+/** Characters of the bar itself; less where the terminal has no room beside the figures. */
 const width = 28;
 
-/** A bar on the terminal; undefined where there is none. */
+/**
+ * A bar on the terminal; undefined where there is none. Cursor and wrapping are left alone, so that whatever ends the process
+ * leaves the terminal as it was.
+ */
 export function makeBar({ total, line, leave }: BarOptions): Bar | undefined {
-  if (!process.stderr.isTTY) return undefined;
+  const stream = process.stderr;
+  if (!stream.isTTY) return undefined;
   // Loaded only where it draws, and at once: a plain `for` loop cannot wait for an import.
   const { SingleBar, Format } = createRequire(import.meta.url)("cli-progress") as typeof import("cli-progress");
-  const bar = new SingleBar({
-    format: (options) => line((share) => Format.BarFormat(share, options)),
+  class Unheld extends SingleBar {
+    override render(): void {
+      super.render();
+      // A bar that nobody closes does not keep the process alive.
+      (this as unknown as { timer: NodeJS.Timeout | null }).timer?.unref();
+    }
+  }
+  const bar = new Unheld({
+    format(options) {
+      const room = (stream.columns || 80) - 1 - line(() => "").length;
+      const barsize = Math.max(0, Math.min(width, room));
+      return line((share) => Format.BarFormat(share, { ...options, barsize }));
+    },
     barCompleteChar: "━",
     barIncompleteChar: "╌",
-    barsize: width,
-    hideCursor: true,
+    // Long lines are cut, not wrapped.
+    linewrap: true,
     clearOnComplete: !leave,
     // Ctrl-C is the program's: training finishes its step first.
     gracefulExit: false,
-    stream: process.stderr,
+    stream,
   });
   bar.start(total ?? 0, 0);
   return { update: (done) => bar.update(done), stop: () => bar.stop() };

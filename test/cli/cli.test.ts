@@ -2,8 +2,8 @@
  * The command as a user runs it: training, Ctrl-C, predicting, figures, exports, and errors in one line. Runs what was built
  * (dist).
  */
-import { exec, spawn } from "node:child_process";
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { exec, execFile, spawn } from "node:child_process";
+import { chmodSync, cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -192,7 +192,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
       watch: onPrinted(/epoch 3\/1000000/, "SIGKILL"),
     });
     expect(killed.code).toBe(null);
-    expect(readdirSync(join(cwd, "parts"))).not.toContain("weights.safetensors");
+    expect(readdirSync(join(cwd, "parts")).filter((name) => !name.startsWith("."))).toEqual(runFiles);
     const { epoch, batch } = await load<{ epoch: number; batch: number }>(join(cwd, "parts/last.pt"));
     expect([epoch >= 2, batch]).toEqual([true, 0]);
     const epochs = String(epoch + 1);
@@ -287,6 +287,14 @@ describe("cresset mnist predict", { timeout: 120_000 }, () => {
     expect(drawn.out).toMatch(/image 3: 3 /);
     expect(drawn.out).toMatch(/image 5: 5 /);
     expect(drawn.out).toContain("█");
+  });
+
+  it("takes a checkpoint too, in any format of weights", async () => {
+    const expected = (await cresset(["mnist", "predict", "--weights", weights, "--data", "data"], { cwd })).out;
+    const last = await cresset(["mnist", "predict", "--weights", "run/last.pt", "--data", "data"], { cwd });
+    expect([last.code, last.out]).toEqual([0, expected]);
+    expect((await cresset(["export", "run/last.pt", "--out", "w.onnx"], { cwd })).code).toBe(0);
+    expect(existsSync(join(cwd, "w.onnx"))).toBe(true);
   });
 
   it("classifies an IDX file, and says when an image is not there", async () => {
@@ -484,6 +492,8 @@ describe("usage", { timeout: 30_000 }, () => {
     [["mnist", "--nonsense"], /unknown option '--nonsense'/],
     [["mnist", "predict"], /required option '--weights <file>' not specified/],
     [["nonsense"], /unknown command/],
+    [["mnist", "predit"], /unknown command 'predit'\n\(Did you mean predict\?\)/],
+    [["mnist", "xyz"], /unknown command 'xyz'\n\(--help/],
   ])("%j is refused with 2", async (args, message) => {
     const { code, err } = await cresset(args);
     expect(code).toBe(2);
@@ -493,6 +503,8 @@ describe("usage", { timeout: 30_000 }, () => {
   it("helps, with examples, and at once", async () => {
     const help = await cresset(["mnist", "--help"]);
     expect(help.code).toBe(0);
+    const lines = (help.out + (await cresset(["gan", "--help"])).out).split("\n");
+    expect(lines.filter((line) => line.length > 82)).toEqual([]);
     for (const option of [
       "--model",
       "--epochs",
@@ -521,6 +533,57 @@ describe("usage", { timeout: 30_000 }, () => {
     expect(await completed("mnist", "--dataset", "")).toEqual(expect.arrayContaining(["mnist", "fashion", "digits"]));
   });
 
+  it("completes in bash, without the package bash-completion, files too, and may be loaded twice", async () => {
+    const cwd = temporaryFolder();
+    put(join(cwd, "bin/cresset"), Buffer.from(`#!/bin/sh\nexec "${process.execPath}" "${main}" "$@"\n`));
+    chmodSync(join(cwd, "bin/cresset"), 0o755);
+    const script = `
+      source <(cresset completion bash) && source <(cresset completion bash) || exit 1
+      complete -p cresset
+      compopt() { :; } # the real one wants a terminal
+      try() {
+        COMP_WORDS=("$@") COMP_CWORD=$(($# - 1)) COMPREPLY=()
+        __cresset_complete cresset
+        echo "\${COMPREPLY[*]}"
+      }
+      try cresset mn; try cresset mnist --ep; try cresset mnist --dataset fa; try cresset plot ""`;
+    const { stdout, stderr } = await promisify(execFile)("bash", ["--norc", "-c", script], {
+      cwd,
+      env: { ...process.env, PATH: `${join(cwd, "bin")}:${process.env.PATH}` },
+    });
+    expect([stdout.split("\n"), stderr]).toEqual([
+      [
+        expect.stringMatching(/^complete -o default -F __cresset_complete cresset$/),
+        "mnist",
+        "--epochs",
+        "fashion",
+        "",
+        "",
+      ],
+      "",
+    ]);
+    const directive = async (...words: string[]) =>
+      (await cresset(["complete", "--", ...words])).out.trim().split("\n").at(-1);
+    expect([await directive("plot", ""), await directive("mnist", "--out", ""), await directive("mn")]).toEqual([
+      ":0",
+      ":0",
+      ":4",
+    ]);
+  });
+
+  it("a full disk behind a pipe is told at the end, and ends no training", async () => {
+    if (!existsSync("/dev/full")) return; // Linux has it
+    const cwd = temporaryFolder();
+    const data = smallMnist(join(cwd, "data"));
+    const command = `"${process.execPath}" "${main}" mnist --data "${data}" --epochs 1 --out run > /dev/full`;
+    const failed = await promisify(exec)(command, { cwd }).catch((error: { code: number; stderr: string }) => error);
+    expect(failed).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^cresset: what was printed could not be written: ENOSPC/m),
+    });
+    expect(readdirSync(join(cwd, "run")).toSorted()).toEqual(runFiles);
+  });
+
   it("documents its exit codes", async () => {
     expect((await cresset(["--help"])).out).toMatch(/Exit codes:\n +0 +done\n +1 .* 2 .* 130 /s);
   });
@@ -531,6 +594,14 @@ describe("usage", { timeout: 30_000 }, () => {
     const { code, out, err } = await cresset(["mnist", "--dataset", "digits", "--out", "file/run"], { cwd });
     expect([code, err]).toEqual([1, expect.stringMatching(/^cresset: cannot write file\/run\/summary\.json: .*\n$/)]);
     expect(out).not.toContain("trained");
+    // Where a file system lets nobody make folders, Node's own way of making them never ends.
+    if (existsSync("/proc/self")) {
+      const proc = await cresset(["mnist", "--dataset", "digits", "--out", "/proc/a/b"], { cwd });
+      expect([proc.code, proc.err]).toEqual([
+        1,
+        expect.stringMatching(/^cresset: cannot write \/proc\/a\/b\/summary\.json/),
+      ]);
+    }
   });
 
   it("an unknown device and a folder without data are errors", async () => {

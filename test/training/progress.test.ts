@@ -1,4 +1,6 @@
 /** Progress bars: what is drawn on a terminal, what is printed without one, and that nothing is otherwise. */
+import { spawnSync } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { ProgressBar, progress } from "cresset/training";
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest";
 
@@ -57,6 +59,38 @@ describe("on a terminal", () => {
     expect(screen().at(-1)).toMatch(/^second ━{11}╌{17} 40 % {2}400\/1,000 /);
     for (const item of progress([1, 2, 3])) if (item === 2) break;
     expect(screen().at(-1)).toMatch(/33 % {2}1\/3/);
+  });
+
+  it("counts from where it went on, for the place and not for the speed", () => {
+    const bar = new ProgressBar({ total: 10, initial: 8 });
+    expect(screen().at(-1)).toMatch(/ 80 % {2}8\/10 {2}… it\/s$/);
+    bar.update();
+    bar.close();
+    expect(screen().at(-1)).toMatch(/ 90 % {2}9\/10 {2}[\d,.]+ it\/s {2}\d+:\d\d left$/);
+    expect(() => new ProgressBar({ initial: 0.5 })).toThrow("initial is 0.5");
+  });
+
+  it("gets a shorter bar, or none, on a narrow terminal, and is cut instead of wrapped", () => {
+    Object.assign(process.stderr, { columns: 50 });
+    for (const _ of progress([1, 2], { description: "narrow" }));
+    expect(screen().at(-1)).toMatch(/^narrow ━{5,27} 100 % {2}2\/2 .* left$/);
+    expect(screen().at(-1)?.length).toBeLessThan(50);
+    Object.assign(process.stderr, { columns: 20 });
+    for (const _ of progress([1, 2], { description: "narrow" }));
+    expect(screen().at(-1)).toMatch(/^narrow {2}100 % {2}2\/2/);
+    expect(screen().at(-1)?.length).toBeLessThan(21);
+  });
+
+  it("hides no cursor and turns no wrapping off, which a killed process could not undo", () => {
+    for (const _ of progress([1]));
+    expect(sent).toContain("100 %");
+    expect(sent).not.toContain("\x1b[?");
+  });
+
+  it("keeps no process alive that has forgotten to close it", () => {
+    const script = fileURLToPath(new URL("unclosed.mjs", import.meta.url));
+    const { status, stderr } = spawnSync(process.execPath, [script], { encoding: "utf8", timeout: 20_000 });
+    expect([status, stderr]).toEqual([0, expect.stringContaining("open ╌")]);
   });
 
   it("shows nothing when it is not enabled", () => {
