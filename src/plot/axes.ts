@@ -2,7 +2,7 @@
 import { checkList, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { Figure } from "./figure.js";
-import { type Colours, type Theme, themes } from "./theme.js";
+import type { Colours } from "./theme.js";
 import { drawVega, type Specification } from "./vega.js";
 
 export interface FigureOptions {
@@ -42,30 +42,61 @@ export function sizeOf(what: string, figsize: readonly [number, number] = [7.5, 
   return { width: Math.round(width * inch), height: Math.round(height * inch) };
 }
 
-/** One axis of numbers. */
+/** Least and greatest of the finite values; on a logarithmic axis of those above 0. Null where there is none. */
+export function extentOf(values: Iterable<number | null>, scale: "linear" | "log" | undefined): Extent | null {
+  let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
+  for (const value of values) {
+    if (value === null || !Number.isFinite(value) || (scale === "log" && value <= 0)) continue;
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return low <= high ? [low, high] : null;
+}
+export type Extent = readonly [number, number];
+
+/** What an axis shows of values that are all the same: the value in the middle. */
+function around(value: number, scale: "linear" | "log" | undefined): Extent {
+  if (scale === "log") return [value / 10, value * 10];
+  const room = value === 0 ? 0.5 : Math.abs(value) * 0.1;
+  return [value - room, value + room];
+}
+
+/** Very large and very small numbers, unless only their last digits differ. */
+function isExponential([low, high]: Extent): boolean {
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  return most > 0 && (most < 1e-3 || most >= 1e7) && high - low > most * 1e-3;
+}
+
+/** One axis of numbers; `extent` is what they reach over. */
 export function quantitative(
   field: string,
   title: string | undefined,
   limits: readonly [number, number] | undefined,
   ticks: readonly number[] | undefined,
   scale: "linear" | "log" | undefined,
+  extent: Extent | null,
   { grid = true, zero = false, nice = true }: { grid?: boolean; zero?: boolean; nice?: boolean } = {},
 ): Specification {
+  const same = extent !== null && extent[0] === extent[1];
+  // Bars begin at 0, and all bars of no height still have an axis.
+  const shown = !same ? null : !zero ? around(extent[0], scale) : extent[0] === 0 ? ([0, 1] as const) : null;
+  const domain = limits ?? shown ?? (scale === "log" && extent === null ? ([1, 10] as const) : null);
   return {
     field,
     type: "quantitative",
     title: title ?? null,
     scale: {
       type: scale ?? "linear",
-      ...(limits === undefined
+      ...(domain === null
         ? { zero: scale === "log" ? undefined : zero, nice, ...(nice || zero ? {} : { padding: margin }) }
-        : { domain: limits, nice: false }),
+        : { domain, nice: false }),
     },
     // Ticks that were asked for are written out: the axis would round 0.25 to the digits of its own.
     axis: {
       grid,
       labelOverlap: true,
       tickCount: 6,
+      ...(scale !== "log" && isExponential(domain ?? extent ?? [0, 0]) ? { format: ".3~e" } : {}),
       ...(ticks === undefined ? {} : { values: ticks, labelExpr: "format(datum.value, ',~g')" }),
     },
   };
@@ -108,18 +139,26 @@ export function checkAxes(what: string, options: AxesOptions): void {
     throw new ValueError(`${what}: alpha is ${alpha}, not in 0 … 1`);
 }
 
+/** Of `count` places along `length` pixels those that have room for a name, `size` pixels each. */
+export function named(count: number, length: number, size: number): number[] {
+  const step = Math.max(1, Math.ceil((count * size) / Math.max(1, length)));
+  return Array.from({ length: Math.ceil(count / step) }, (_, i) => i * step);
+}
+
 /** A figure of a chart; `body` gives all but size, title and colours. */
 export function chart(what: string, options: AxesOptions, body: (colours: Colours) => Specification): Figure {
   checkAxes(what, options);
-  return new Figure(options.title ?? what, (theme: Theme) =>
+  return new Figure(options.title ?? what, (colours) =>
     drawVega(
       {
         ...sizeOf(what, options.figsize),
         autosize: { type: "fit", contains: "padding" },
-        ...(options.title === undefined ? {} : { title: options.title }),
-        ...body(themes[theme]),
+        ...(options.title === undefined
+          ? {}
+          : { title: { text: options.title, limit: sizeOf(what, options.figsize).width - 24 } }),
+        ...body(colours),
       },
-      theme,
+      colours,
     ),
   );
 }

@@ -1,7 +1,7 @@
 /** Lines, points, bars and histograms. Each is a description; Vega draws it (`vega.ts`). */
 import { checkObject, checkOptions, refuseArgument } from "../arguments.js";
 import { ShapeError, ValueError } from "../errors.js";
-import { type AxesOptions, chart, quantitative, sizeOf } from "./axes.js";
+import { type AxesOptions, chart, type Extent, extentOf, named, quantitative, sizeOf } from "./axes.js";
 import type { Figure } from "./figure.js";
 import type { Colours } from "./theme.js";
 import { isNumbers, type Numbers, numbersOf, plain } from "./values.js";
@@ -21,7 +21,16 @@ interface Row {
   name: string;
 }
 
-function rowsOf(what: string, x: Numbers | undefined, curves: Curves): { rows: Row[]; names: string[] } {
+/** A logarithmic axis has no place for 0 and below. */
+const onScale = (value: number, scale: "linear" | "log" | undefined): number | null =>
+  scale === "log" && value <= 0 ? null : plain(value);
+
+function rowsOf(
+  what: string,
+  x: Numbers | undefined,
+  curves: Curves,
+  { xscale, yscale }: AxesOptions,
+): { rows: Row[]; names: string[] } {
   if (!isNumbers(curves)) checkObject(what, "y", curves, "a list of numbers, a tensor, or an object of them by name");
   const named = isNumbers(curves) ? { "": curves } : curves;
   const xs = x === undefined ? undefined : numbersOf(what, x, "x");
@@ -32,7 +41,11 @@ function rowsOf(what: string, x: Numbers | undefined, curves: Curves): { rows: R
         `${what}: ${xs.length} values of x and ${ys.length} of ${name === "" ? "y" : JSON.stringify(name)}`,
       );
     }
-    return ys.map((y, i) => ({ x: plain(xs === undefined ? i : (xs[i] as number)), y: plain(y), name }));
+    return ys.map((y, i) => ({
+      x: onScale(xs === undefined ? i : (xs[i] as number), xscale),
+      y: onScale(y, yscale),
+      name,
+    }));
   });
   return { rows, names: Object.keys(named) };
 }
@@ -66,13 +79,19 @@ function legendFor(
     );
   const [left, right] = span("x", options.xlim);
   const [bottom, top] = span("y", options.ylim);
+  // A line of a legend is about 16 pixels high; corners are as high as it is.
+  const tall = Math.max(0.3, (names.length * 16 + 20) / (sizeOf("legend", options.figsize).height - 60));
+  if (tall > 0.7) return { title: null, orient: "right", symbolLimit: 60 };
   const counts = { "top-right": 0, "top-left": 0, "bottom-right": 0, "bottom-left": 0 };
   const count = (x: number, y: number): void => {
     const across = (x - left) / (right - left || 1);
     const up = (y - bottom) / (top - bottom || 1);
     const side = across > 0.7 ? "right" : across < 0.3 ? "left" : null;
-    const end = up > 0.7 ? "top" : up < 0.3 ? "bottom" : null;
-    if (side !== null && end !== null) counts[`${end}-${side}`]++;
+    const end = (edge: "top" | "bottom") => {
+      if (side !== null) counts[`${edge}-${side}`]++;
+    };
+    if (up > 1 - tall) end("top");
+    if (up < tall) end("bottom");
   };
   for (const [i, { x, y, name }] of points.entries()) {
     const next = points[i + 1];
@@ -85,11 +104,16 @@ function legendFor(
   return { title: null, orient: counts[orient] === 0 ? orient : "right" };
 }
 
-function axesOf(options: AxesOptions): Record<string, Specification> {
+function axesOf(rows: readonly Row[], options: AxesOptions): Record<string, Specification> {
   const { xlabel, ylabel, xlim, ylim, xticks, yticks, xscale, yscale, grid } = options;
+  const extent = (axis: "x" | "y", scale: "linear" | "log" | undefined) =>
+    extentOf(
+      rows.map((row) => row[axis]),
+      scale,
+    );
   return {
-    x: quantitative("x", xlabel, xlim, xticks, xscale, { grid, nice: false }),
-    y: quantitative("y", ylabel, ylim, yticks, yscale, { grid, nice: false }),
+    x: quantitative("x", xlabel, xlim, xticks, xscale, extent("x", xscale), { grid, nice: false }),
+    y: quantitative("y", ylabel, ylim, yticks, yscale, extent("y", yscale), { grid, nice: false }),
   };
 }
 
@@ -106,7 +130,7 @@ export function line(x: Numbers, y: Curves, options?: LineOptions): Figure;
 export function line(first: Curves, second?: Curves | LineOptions, third?: LineOptions): Figure {
   const { x, y, options } = split<LineOptions>(first, second, third);
   checkOptions("line", options);
-  const { rows, names } = rowsOf("line", x, y);
+  const { rows, names } = rowsOf("line", x, y, options);
   const { alpha = 1, marker } = options;
   return chart("line", options, (colours) => ({
     data: { values: rows },
@@ -118,7 +142,7 @@ export function line(first: Curves, second?: Curves | LineOptions, third?: LineO
       invalid: "break-paths-show-path-domains",
       ...(marker === undefined ? {} : { point: { filled: true, size: marker === "." ? 20 : 45, opacity: alpha } }),
     },
-    encoding: { ...axesOf(options), color: colourBy(names, colours, legendFor(rows, names, options, true)) },
+    encoding: { ...axesOf(rows, options), color: colourBy(names, colours, legendFor(rows, names, options, true)) },
   }));
 }
 
@@ -147,7 +171,7 @@ export function scatter(x: Numbers, y: Numbers, options: ScatterOptions = {}): F
   checkOptions("scatter", options);
   if (options.s !== undefined && !(options.s >= 0 && options.s < 1e6))
     throw new ValueError(`scatter: s is ${options.s}, an area`);
-  const { rows } = rowsOf("scatter", x, y);
+  const { rows } = rowsOf("scatter", x, y, options);
   const labels = options.labels === undefined ? undefined : namesOf("scatter", options.labels);
   if (labels !== undefined && labels.length !== rows.length) {
     throw new ShapeError(`scatter: ${labels.length} labels for ${rows.length} points`);
@@ -160,7 +184,7 @@ export function scatter(x: Numbers, y: Numbers, options: ScatterOptions = {}): F
     data: { values: points },
     mark: { type: "point", filled: true, clip: clipped(options), size: options.s ?? 30, opacity: options.alpha ?? 0.8 },
     encoding: {
-      ...axesOf(options),
+      ...axesOf(points, options),
       color: colourBy(names, colours, legendFor(points, names, options, false)),
     },
   }));
@@ -171,6 +195,17 @@ export interface BarOptions extends Omit<AxesOptions, "xlim" | "xticks" | "xscal
   labels?: Iterable<string | number>;
   /** The bar that is drawn in another colour: the right answer, say. */
   highlight?: number;
+}
+
+/** Where bars stand: on 0, or on a logarithmic axis on the power of ten below the least. */
+const groundOf = ({ ylim, yscale }: AxesOptions, extent: Extent | null): number =>
+  yscale !== "log" ? 0 : ylim === undefined ? 10 ** (Math.ceil(Math.log10(extent?.[0] ?? 1)) - 1) : Math.min(...ylim);
+
+function heightsOf(options: AxesOptions, extent: Extent | null, ground: number): Record<string, Specification> {
+  const { ylabel, ylim, yticks, yscale, grid } = options;
+  const limits = ylim ?? (yscale === "log" ? ([ground, (extent?.[1] ?? 1) * 1.2] as const) : undefined);
+  const y = quantitative("y", ylabel, limits, yticks, yscale, extent, { grid, zero: true });
+  return yscale === "log" ? { y, y2: { field: "ground" } } : { y };
 }
 
 /**
@@ -185,9 +220,17 @@ export function bar(values: Numbers, options: BarOptions = {}): Figure {
   const heights = numbersOf("bar", values);
   const labels = options.labels === undefined ? heights.map((_, i) => String(i)) : namesOf("bar", options.labels);
   if (labels.length !== heights.length) throw new ShapeError(`bar: ${labels.length} labels for ${heights.length} bars`);
-  const rows = heights.map((y, i) => ({ i, y: plain(y), marked: i === options.highlight }));
+  const extent = extentOf(heights, options.yscale);
+  const ground = groundOf(options, extent);
+  const rows = heights.map((y, i) => ({
+    i,
+    y: onScale(y, options.yscale),
+    ground,
+    marked: i === options.highlight,
+  }));
   // A letter is about 7 pixels wide; what would run into its neighbour is turned.
-  const room = (sizeOf("bar", options.figsize).width - 80) / Math.max(1, labels.length);
+  const across = sizeOf("bar", options.figsize).width - 80;
+  const room = across / Math.max(1, labels.length);
   const long = Math.max(0, ...labels.map((label) => label.length)) * 7 > room;
   return chart("bar", options, ({ palette }) => ({
     data: { values: rows },
@@ -197,13 +240,15 @@ export function bar(values: Numbers, options: BarOptions = {}): Figure {
         field: "i",
         type: "ordinal",
         title: options.xlabel ?? null,
-        axis: { labelAngle: long ? -40 : 0, grid: false, labelExpr: `${JSON.stringify(labels)}[datum.value]` },
+        axis: {
+          labelAngle: long ? -40 : 0,
+          grid: false,
+          values: named(heights.length, across, 12),
+          labelExpr: `${JSON.stringify(labels)}[datum.value]`,
+        },
         scale: { domain: heights.map((_, i) => i), paddingInner: 0.35, paddingOuter: 0.25 },
       },
-      y: quantitative("y", options.ylabel, options.ylim, options.yticks, options.yscale, {
-        grid: options.grid,
-        zero: true,
-      }),
+      ...heightsOf(options, extent, ground),
       color: { condition: { test: "datum.marked", value: palette[1] }, value: palette[0] },
     },
   }));
@@ -230,13 +275,20 @@ export function hist(values: Numbers, options: HistOptions = {}): Figure {
   if (numbers.length === 0) [low, high] = [0, 1];
   // One value has a bin of width 1 around it, as in numpy.
   if (low === high) [low, high] = [low - 0.5, high + 0.5];
-  const width = (high - low) / bins;
+  const width = high / bins - low / bins;
   const counts = new Array<number>(bins).fill(0);
   for (const value of numbers) {
     const bin = Math.min(bins - 1, Math.floor((value - low) / width));
     counts[bin] = (counts[bin] as number) + 1;
   }
-  const rows = counts.map((y, i) => ({ x: low + i * width, x2: low + (i + 1) * width, y }));
+  const extent = extentOf(counts, options.yscale);
+  const ground = groundOf(options, extent);
+  const rows = counts.map((y, i) => ({
+    x: low + i * width,
+    x2: low + (i + 1) * width,
+    y: onScale(y, options.yscale),
+    ground,
+  }));
   return chart("hist", options, ({ background, palette }) => ({
     data: { values: rows },
     mark: {
@@ -248,14 +300,13 @@ export function hist(values: Numbers, options: HistOptions = {}): Figure {
     },
     encoding: {
       x: {
-        ...quantitative("x", options.xlabel, options.xlim, options.xticks, options.xscale, { grid: false }),
+        ...quantitative("x", options.xlabel, options.xlim, options.xticks, options.xscale, [low, high], {
+          grid: false,
+        }),
         bin: { binned: true },
       },
       x2: { field: "x2" },
-      y: quantitative("y", options.ylabel ?? "count", options.ylim, options.yticks, options.yscale, {
-        grid: options.grid,
-        zero: true,
-      }),
+      ...heightsOf({ ...options, ylabel: options.ylabel ?? "count" }, extent, ground),
       color: { value: palette[0] },
     },
   }));

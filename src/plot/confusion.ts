@@ -1,7 +1,7 @@
 /** What a classifier takes for what: a row a class, a column an answer. */
 import { checkOptions, checkStrings } from "../arguments.js";
 import { ShapeError, ValueError } from "../errors.js";
-import { chart, type FigureOptions } from "./axes.js";
+import { chart, type FigureOptions, named } from "./axes.js";
 import type { Figure } from "./figure.js";
 import { type Numbers, numbersOf } from "./values.js";
 
@@ -42,9 +42,13 @@ export function confusionMatrix(labels: Numbers, predictions: Numbers, options: 
     const at = row * n + (answers[i] as number);
     counts[at] = (counts[at] as number) + 1;
   }
-  const cells = counts.map((count, at) => {
+  const totals = Array.from({ length: n }, (_, row) => counts.slice(row * n, row * n + n).reduce((a, b) => a + b, 0));
+  // Of very many classes only what there is is drawn.
+  const sparse = n > 40;
+  const cells = counts.flatMap((count, at) => {
+    if (sparse && count === 0) return [];
     const row = Math.floor(at / n);
-    const total = counts.slice(row * n, row * n + n).reduce((a, b) => a + b, 0);
+    const total = totals[row] as number;
     const share = total === 0 ? 0 : count / total;
     return { row, column: at % n, share, text: count === 0 ? "" : normalize ? share.toFixed(2) : String(count) };
   });
@@ -59,12 +63,12 @@ export function confusionMatrix(labels: Numbers, predictions: Numbers, options: 
       ticks: false,
       domain: false,
       grid: false,
+      values: named(n, side * 72 - 60, 16),
       labelExpr: `${JSON.stringify(classes)}[datum.value]`,
     },
-    scale: { padding: 0 },
+    scale: { padding: 0, domain: classes.map((_, i) => i) },
   });
-  return chart("confusionMatrix", { figsize: [side, side], ...options }, ({ background, text, grid }) => {
-    const dark = background !== "#ffffff";
+  return chart("confusionMatrix", { figsize: [side, side], ...options }, ({ dark, background, text, grid }) => {
     const shades = dark ? [grid, "#2f81f7"] : ["#f6f8fa", "#0a4a8f"];
     const encoding = {
       x: position("column", options.xlabel ?? "predicted", long ? -40 : 0),
@@ -72,16 +76,17 @@ export function confusionMatrix(labels: Numbers, predictions: Numbers, options: 
     };
     return {
       data: { values: cells },
+      view: { fill: shades[0] },
       layer: [
         {
-          mark: { type: "rect", stroke: background, strokeWidth: 1 },
+          mark: { type: "rect", stroke: background, strokeWidth: sparse ? 0 : 1 },
           encoding: {
             ...encoding,
             color: { field: "share", type: "quantitative", scale: { domain: [0, 1], range: shades }, legend: null },
           },
         },
         {
-          mark: { type: "text", fontSize: n > 12 ? 8 : 11 },
+          mark: { type: "text", fontSize: n > 24 ? 5 : n > 12 ? 8 : 11, opacity: sparse ? 0 : 1 },
           encoding: {
             ...encoding,
             text: { field: "text" },

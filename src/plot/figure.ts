@@ -10,11 +10,13 @@ import { ValueError } from "../errors.js";
 import { displayInNotebook } from "./display.js";
 import { base64, escapeXml, page } from "./page.js";
 import { svgSize } from "./svg-size.js";
-import type { Theme } from "./theme.js";
+import { type Colours, coloursOf, type Theme } from "./theme.js";
 
 export interface RenderOptions {
   /** "light", as paper is, by default. Pages (`.html`) have both and follow the reader's unless one is given. */
   theme?: Theme;
+  /** No ground: what lies below shows through. The theme is then that of the page. */
+  transparent?: boolean;
 }
 
 export interface SaveOptions extends RenderOptions {
@@ -36,8 +38,8 @@ export async function display(value: unknown): Promise<void> {
 
 export type ShowOptions = TerminalOptions & RenderOptions;
 
-/** Draws the figure in a theme. Two calls in a page must not share names: `svg` prefixes them. */
-export type Draw = (theme: Theme) => Promise<string>;
+/** Draws the figure in these colours. Two drawings in a page must not share names: `draw` of a figure prefixes them. */
+export type Draw = (colours: Colours) => Promise<string>;
 
 let drawn = 0;
 
@@ -61,9 +63,15 @@ export class Figure {
   /** The figure as an SVG element. */
   async svg(options: RenderOptions = {}): Promise<string> {
     checkOptions("Figure.svg", options);
-    const { theme = "light" } = options;
+    const { theme = "light", transparent = false } = options;
     if (theme !== "light" && theme !== "dark") refuseArgument("Figure", "theme", theme, '"light" or "dark"');
-    const text = await this.#draw(theme);
+    if (typeof transparent !== "boolean") refuseArgument("Figure", "transparent", transparent, "true or false");
+    return this.draw(coloursOf(theme, transparent));
+  }
+
+  /** @internal */
+  async draw(colours: Colours): Promise<string> {
+    const text = await this.#draw(colours);
     // Several figures may stand in one page, where names are shared.
     const prefix = `f${++drawn}-`;
     return text
@@ -76,17 +84,21 @@ export class Figure {
   /** The figure as PNG bytes. Needs `@napi-rs/canvas` in Node. */
   async png(options: SaveOptions = {}): Promise<Uint8Array> {
     checkOptions("Figure.png", options);
-    const { theme = "light", scale = 2 } = options;
+    const { theme, transparent, scale = 2 } = options;
     if (!(scale > 0 && scale <= 16)) throw new ValueError(`png: scale is ${scale}; it must be above 0 and at most 16`);
-    return rasterize(await this.svg({ theme }), scale);
+    return rasterize(await this.svg({ theme, transparent }), scale);
   }
 
   /** The figure as a page that needs nothing else. */
   async html(options: RenderOptions = {}): Promise<string> {
     checkOptions("Figure.html", options);
-    const { theme } = options;
-    if (theme !== undefined) return page(this.title, { [theme]: await this.svg({ theme }) });
-    return page(this.title, { light: await this.svg({ theme: "light" }), dark: await this.svg({ theme: "dark" }) });
+    const { theme, transparent } = options;
+    if (theme !== undefined) return page(this.title, { [theme]: await this.svg({ theme, transparent }) });
+    const [light, dark] = [
+      await this.svg({ theme: "light", transparent }),
+      await this.svg({ theme: "dark", transparent }),
+    ];
+    return page(this.title, { light, dark });
   }
 
   /**
@@ -118,7 +130,7 @@ export class Figure {
   async show(options: ShowOptions = {}): Promise<void> {
     checkOptions("Figure.show", options);
     if (await displayInNotebook(this)) return;
-    await showInTerminal(await this.svg({ theme: options.theme }), options);
+    await showInTerminal(await this.svg({ theme: options.theme, transparent: options.transparent }), options);
   }
 
   toString(): string {

@@ -4,7 +4,6 @@ import { type ComputationGraph, graph as graphOf } from "../autograd/graph.js";
 import { isTensor, type Tensor } from "../tensor/index.js";
 import { Figure } from "./figure.js";
 import { optional } from "./optional.js";
-import { type Theme, themes } from "./theme.js";
 
 export interface GraphOptions {
   /** Names of leaves: `{ x, w }`. */
@@ -32,9 +31,9 @@ export function graph(root: Tensor | ComputationGraph, options: GraphOptions = {
   const dot = computation.toDot().replaceAll(' ()"', '"');
   const { title, rankdir = "LR" } = options;
   if (rankdir !== "LR" && rankdir !== "TB") refuseArgument("graph", "rankdir", rankdir, '"LR" or "TB"');
-  return new Figure(title ?? "graph", async (theme: Theme) => {
+  return new Figure(title ?? "graph", async (colours) => {
     const { instance } = await optional("graphs are drawn by Graphviz", "@viz-js/viz", () => import("@viz-js/viz"));
-    const { background, text, line, palette } = themes[theme];
+    const { background, text, line, palette } = colours;
     const type = { fontname: "Helvetica,Arial,sans-serif", fontsize: 12, fontcolor: text };
     const label: Record<string, string | number> =
       title === undefined ? {} : { label: title, labelloc: "t", fontsize: 14 };

@@ -4,7 +4,7 @@ import { ValueError } from "../errors.js";
 import { Figure } from "./figure.js";
 import { escapeXml } from "./page.js";
 import { svgSize } from "./svg-size.js";
-import { font, type Theme, themes } from "./theme.js";
+import { font } from "./theme.js";
 
 export interface GridOptions {
   /** How many figures stand in a row; 2 by default, and 1 for one figure. */
@@ -30,10 +30,10 @@ export function grid(figures: readonly Figure[], options: GridOptions = {}): Fig
   const { columns = Math.min(2, figures.length), title } = options;
   if (figures.length === 0) throw new ValueError("grid: no figures");
   if (!(Number.isInteger(columns) && columns > 0)) throw new ValueError(`grid: columns is ${columns}`);
-  return new Figure(title ?? figures[0]?.title ?? "grid", async (theme: Theme) => {
+  return new Figure(title ?? figures[0]?.title ?? "grid", async (colours) => {
     const drawings: { text: string; width: number; height: number }[] = [];
     for (const figure of figures) {
-      const text = await figure.svg({ theme });
+      const text = await figure.draw(colours);
       drawings.push({ text, ...svgSize(text) });
     }
     const rows = Array.from({ length: Math.ceil(drawings.length / columns) }, (_, row) =>
@@ -47,7 +47,7 @@ export function grid(figures: readonly Figure[], options: GridOptions = {}): Fig
     const top = title === undefined ? 0 : titleHeight;
     const width = before(widths, columns) - gap;
     const height = before(heights, rows.length) - gap + top;
-    const { background, text } = themes[theme];
+    const { background, text } = colours;
     const heading =
       title === undefined
         ? ""

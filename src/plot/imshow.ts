@@ -9,7 +9,6 @@ import { grid } from "./grid.js";
 import { checkRange, colour, type Image, imageOf, rangeOf } from "./image.js";
 import { optional } from "./optional.js";
 import { base64 } from "./page.js";
-import type { Theme } from "./theme.js";
 import { drawVega } from "./vega.js";
 
 export interface ImshowOptions extends FigureOptions {
@@ -85,7 +84,7 @@ function one(image: Image, options: ImshowOptions): Figure {
   const size = sizeOf("imshow", options.figsize ?? [5, 5]);
   const margin = axis ? 60 : 24;
   const scale = Math.max(8, Math.min(size.width, size.height) - margin) / Math.max(image.width, image.height);
-  return new Figure(title ?? "imshow", async (theme: Theme) => {
+  return new Figure(title ?? "imshow", async (colours) => {
     const { encode } = await optional("images", "fast-png", () => import("fast-png"));
     const data = colour(image, await paletteOf(cmap), vmin, vmax);
     const url = `data:image/png;base64,${base64(encode({ width: image.width, height: image.height, data, channels: 4 }))}`;
@@ -112,7 +111,7 @@ function one(image: Image, options: ImshowOptions): Figure {
         mark: { type: "image", url, width, height, aspect: false, smooth: false, align: "center", baseline: "middle" },
         encoding: { x: place("", image.width, false), y: place("", image.height, true) },
       },
-      theme,
+      colours,
     );
   });
 }

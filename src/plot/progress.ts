@@ -1,7 +1,7 @@
 /** The seed's `plot_progress`: every loss as a faint point, and a line that shows where they go. */
 import { checkOptions, inWords } from "../arguments.js";
 import { ValueError } from "../errors.js";
-import { type AxesOptions, chart, quantitative } from "./axes.js";
+import { type AxesOptions, chart, extentOf, quantitative } from "./axes.js";
 import type { Figure } from "./figure.js";
 import { type Numbers, numbersOf, plain } from "./values.js";
 
@@ -29,16 +29,21 @@ export function plotProgress(losses: Numbers, options: ProgressOptions = {}): Fi
   if (!(Number.isInteger(window) && window > 0)) throw new ValueError(`plotProgress: window is ${inWords(window)}`);
   const { alpha = Math.min(0.6, Math.max(0.1, 200 / values.length)) } = options;
   const given: ProgressOptions = { figsize: [16, 8], ylim: [0, 1], yticks: [0, 0.25, 0.5], ...options };
-  const points = values.map((y, i) => ({ x: (i + 1) * every, y: plain(y) })).filter(({ y }) => y !== null);
-  const means = runningMean(values, window).map((y, i) => ({ x: (i + 1) * every, y: plain(y) }));
+  const xs = extentOf([every, Math.max(1, values.length) * every], given.xscale);
+  const ys = extentOf(values, given.yscale);
+  const row = (y: number, i: number) => ({ x: (i + 1) * every, y: given.yscale === "log" && y <= 0 ? null : plain(y) });
+  const points = values.map(row).filter(({ y }) => y !== null);
+  const means = runningMean(values, window).map(row);
   const names = ["loss", window === 1 ? "loss, as a line" : `mean of ${window}`];
   return chart("plotProgress", given, ({ palette }) => {
     const encoding = {
-      x: quantitative("x", given.xlabel ?? "step", given.xlim, given.xticks, given.xscale, {
+      x: quantitative("x", given.xlabel ?? "step", given.xlim, given.xticks, given.xscale, xs, {
         grid: given.grid,
         nice: false,
       }),
-      y: quantitative("y", given.ylabel ?? "loss", given.ylim, given.yticks, given.yscale, { grid: given.grid }),
+      y: quantitative("y", given.ylabel ?? "loss", given.ylim, given.yticks, given.yscale, ys, {
+        grid: given.grid,
+      }),
       color: {
         field: "name",
         type: "nominal",

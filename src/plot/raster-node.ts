@@ -6,6 +6,7 @@ import type { SKRSContext2D } from "@napi-rs/canvas";
 import { optional } from "./optional.js";
 import { svgSize } from "./svg-size.js";
 import { blocks, dots, iterm, kitty, type Pixels, type Protocol, protocolOf } from "./terminal.js";
+import { font } from "./theme.js";
 
 export interface TerminalOptions {
   /** How the terminal shows images; found out by default. */
@@ -18,8 +19,38 @@ export interface TerminalOptions {
 
 const canvasLibrary = () => optional("PNG", "@napi-rs/canvas", () => import("@napi-rs/canvas"));
 
+/** What was said to be missing: once is enough. */
+const said = new Set<string>();
+
+/**
+ * Says so where no font has a character of the drawing: it would be drawn as an empty box. A character is missing when it
+ * looks like one that is none.
+ */
+function warnOfMissingGlyphs(svg: string, createCanvas: typeof import("@napi-rs/canvas").createCanvas): void {
+  const texts = svg.match(/>[^<]+</g) ?? [];
+  const odd = [...new Set(texts.join(""))].filter((character) => character > "\u024F" && !said.has(character));
+  if (odd.length === 0) return;
+  const look = (character: string): string => {
+    const context = createCanvas(32, 32).getContext("2d");
+    context.font = `16px ${font}`;
+    context.fillText(character, 4, 22);
+    return Buffer.from(context.getImageData(0, 0, 32, 32).data).toString("latin1");
+  };
+  const box = look("\u{10FFFE}");
+  const missing = odd.slice(0, 500).filter((character) => look(character) === box);
+  if (missing.length === 0) return;
+  for (const character of missing) said.add(character);
+  const some = missing.slice(0, 10).join("");
+  process.emitWarning(
+    `png: no font of this system has ${some}${missing.length > 10 ? " …" : ""}: empty boxes are drawn. Install one that has ` +
+      "(for Korean, on Debian: fonts-nanum), or save the figure as .svg",
+    "CressetWarning",
+  );
+}
+
 async function draw(svg: string, width: number, height: number) {
   const { createCanvas, loadImage } = await canvasLibrary();
+  warnOfMissingGlyphs(svg, createCanvas);
   const image = await loadImage(Buffer.from(svg));
   const canvas = createCanvas(width, height);
   const context: SKRSContext2D = canvas.getContext("2d");

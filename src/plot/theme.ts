@@ -3,6 +3,8 @@
 export type Theme = "light" | "dark";
 
 export interface Colours {
+  /** Whether what is drawn is light on dark. */
+  readonly dark: boolean;
   readonly background: string;
   readonly text: string;
   /** Axis lines and ticks. */
@@ -13,6 +15,7 @@ export interface Colours {
 
 export const themes: Readonly<Record<Theme, Colours>> = {
   light: {
+    dark: false,
     background: "#ffffff",
     text: "#1f2328",
     line: "#8c959f",
@@ -20,6 +23,7 @@ export const themes: Readonly<Record<Theme, Colours>> = {
     palette: ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#6e7781"],
   },
   dark: {
+    dark: true,
     background: "#0d1117",
     text: "#e6edf3",
     line: "#6e7681",
@@ -27,6 +31,10 @@ export const themes: Readonly<Record<Theme, Colours>> = {
     palette: ["#56b4e9", "#f28e2b", "#2cc295", "#e28dc0", "#f0e442", "#7aa2ff", "#9da7b3"],
   },
 };
+
+/** A theme's colours, on its ground or on none. */
+export const coloursOf = (theme: Theme, transparent: boolean): Colours =>
+  transparent ? { ...themes[theme], background: "transparent" } : themes[theme];
 
 /** A system's own type, then the names of fonts that have hangul, for renderers that do not choose by themselves. */
 export const font =

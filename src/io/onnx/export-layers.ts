@@ -1,6 +1,5 @@
 /** What the functions of `nn.functional` become in ONNX. Source: https://onnx.ai/onnx/operators/ */
 import type { BatchNormOptions, ConvOptions, ConvTransposeOptions } from "../../nn/functional.js";
-
 import { batched, pools, spread } from "./export-pooling.js";
 import { counted, type Exporter, type GraphBuilder, output, refuse, type Term } from "./graph.js";
 import type { Value } from "./trace.js";
