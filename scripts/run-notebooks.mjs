@@ -1,10 +1,11 @@
 /**
  * Runs the seed's notebook with real Jupyter, through the kernels of Deno and of tslab, on cresset as it is packed. Ends
- * with an error when a cell does, or when an output is not there. Needs `jupyter nbconvert` (Debian: jupyter-nbconvert);
+ * with an error when a cell does, or when an output is not there. Deno's kernel at times ends before it has begun; where
+ * no cell was run, it is started a second time, and never after a cell failed. Needs `jupyter nbconvert` (Debian: jupyter-nbconvert);
  * the kernels come from npm, into a folder of their own. `node scripts/run-notebooks.mjs [deno|tslab]`
  */
-import { spawnSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -89,17 +90,72 @@ function faults(file) {
   ];
 }
 
-/** Runs every cell of a notebook, in place; what is wrong afterwards. */
-function execute(file, kernel) {
-  const args = ["nbconvert", "--to", "notebook", "--execute", "--inplace", "--ExecutePreprocessor.timeout=300", file];
-  run("jupyter", args, folder, {
+/** What nbconvert says where a kernel did not answer: before any cell's code was run. */
+const noKernel = /Kernel died before replying to kernel_info|Kernel didn't respond in|Timeout waiting for kernel/;
+const minutes = 60_000;
+
+/** Jupyter and the kernel it starts, in a group of processes that ends as one. */
+function jupyter(args, env) {
+  return new Promise((resolve, reject) => {
+    const child = spawn("jupyter", args, {
+      cwd: folder,
+      env: { ...process.env, ...env },
+      stdio: ["ignore", "pipe", "pipe"],
+      detached: true,
+    });
+    let log = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (text) => (log += text));
+    const end = () => {
+      try {
+        process.kill(-child.pid, "SIGKILL");
+      } catch {} // nobody of the group is left
+    };
+    const timer = setTimeout(() => {
+      log += "\nended after 7 minutes";
+      end();
+    }, 7 * minutes);
+    const interrupted = () => {
+      end();
+      process.exit(130);
+    };
+    process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
+    const finished = () => {
+      clearTimeout(timer);
+      process.off("SIGINT", interrupted).off("SIGTERM", interrupted);
+      end();
+    };
+    child.once("error", (error) => {
+      finished();
+      reject(new Error(`jupyter is not here (Debian: jupyter-nbconvert): ${error.message}`));
+    });
+    child.once("close", (code) => {
+      finished();
+      resolve({ code, log });
+    });
+  });
+}
+
+/** Runs every cell of a notebook; what is wrong afterwards. */
+async function execute(file, kernel, attempt = 1) {
+  const output = `${kernel}-ran`;
+  const args = ["nbconvert", "--to", "notebook", "--execute", "--allow-errors", "--output", output];
+  args.push("--ExecutePreprocessor.timeout=300", "--ExecutePreprocessor.startup_timeout=60", file);
+  const { code, log } = await jupyter(args, {
     JUPYTER_PATH: join(folder, "jupyter"),
     IPYTHONDIR: join(folder, "ipython"),
     EPOCHS: process.env["EPOCHS"] ?? "1",
     CRESSET_QUIET: "1",
     CRESSET_PICTURES: join(folder, `pictures-${kernel}`),
   });
-  return faults(file);
+  const ran = join(folder, `${output}.ipynb`);
+  const found = existsSync(ran) ? faults(ran) : ["the notebook did not run"];
+  if (code === 0 && found.length === 0) return [];
+  console.error(log);
+  if (attempt === 1 && !existsSync(ran) && noKernel.test(log)) {
+    console.error(`${kernel}: the kernel did not start; once more`);
+    return execute(file, kernel, 2);
+  }
+  return code === 0 ? found : [...found, `jupyter ended with ${code}`];
 }
 
 let failed = false;
@@ -109,12 +165,15 @@ try {
   for (const kernel of asked.length === 0 ? ["deno", "tslab"] : asked) {
     const file = join(folder, `${kernel}.ipynb`);
     writeFileSync(file, notebook(source, kernel));
-    const found = execute(file, kernel);
+    const found = await execute(file, kernel);
     for (const fault of found) console.error(`${kernel}: ${fault}`);
     failed ||= found.length > 0;
     if (process.env["CRESSET_NOTEBOOKS"]) {
       mkdirSync(process.env["CRESSET_NOTEBOOKS"], { recursive: true });
-      writeFileSync(join(process.env["CRESSET_NOTEBOOKS"], `${kernel}.ipynb`), readFileSync(file));
+      writeFileSync(
+        join(process.env["CRESSET_NOTEBOOKS"], `${kernel}.ipynb`),
+        readFileSync(join(folder, `${kernel}-ran.ipynb`)),
+      );
     }
     if (found.length === 0) console.log(`${kernel}: every cell ran`);
   }

@@ -277,7 +277,7 @@ function step(
 function arrive(e: Edge, g: Tensor, options: BackwardOptions): void {
   let pending = e.node.pending;
   if (pending === null) {
-    pending = new Array<Tensor | null>(e.node.outputs).fill(null);
+    pending = e.node.outputs === 1 ? [null] : new Array<Tensor | null>(e.node.outputs).fill(null);
     e.node.pending = pending;
   }
   const known = pending[e.index];
@@ -311,22 +311,33 @@ function runHooks(node: Node, pending: (Tensor | null)[]): void {
 export const leavesBelow = (roots: readonly Tensor[]): Tensor[] =>
   reachable(roots).flatMap((n) => (n.leaf === null ? [] : [n.leaf]));
 
-/** Nodes below the roots, users before what they use. */
+/** Nodes below the roots, users before what they use: operations, the latest first, then the leaves. */
 function reachable(roots: readonly Tensor[]): Node[] {
   pass += 1;
   const nodes: Node[] = [];
-  const stack: Node[] = [];
-  const push = (n: Node): void => {
+  const leaves: Node[] = [];
+  let inOrder = true;
+  const visit = (n: Node): void => {
     if (n.visited === pass) return;
     n.visited = pass;
+    if (n.leaf !== null) {
+      leaves.push(n);
+      return;
+    }
+    if (nodes.length > 0 && (nodes[nodes.length - 1] as Node).order < n.order) inOrder = false;
     nodes.push(n);
-    stack.push(n);
   };
-  for (const r of roots) push((edgeOf(r) as Edge).node);
-  for (let n = stack.pop(); n !== undefined; n = stack.pop()) {
-    for (const e of n.edges) if (e !== null) push(e.node);
+  for (const r of roots) visit((edgeOf(r) as Edge).node);
+  for (let i = 0; i < nodes.length; i++) {
+    const { edges } = nodes[i] as Node;
+    for (let j = 0; j < edges.length; j++) {
+      const e = edges[j];
+      if (e !== null && e !== undefined) visit(e.node);
+    }
   }
-  return nodes.sort((a, b) => b.order - a.order);
+  if (!inOrder) nodes.sort((a, b) => b.order - a.order);
+  for (const leaf of leaves) nodes.push(leaf);
+  return nodes;
 }
 
 /** The user's lines of a stack: those outside this library. */

@@ -2,6 +2,7 @@
  * From a list of items to one batch: tensors are stacked, numbers become a tensor, tuples and objects keep their form.
  * Which items make a batch is the samplers' matter.
  */
+import { checkList, checkOptions } from "../arguments.js";
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
 import { fromTypedArray, isTensor, stack, type Tensor } from "../tensor/index.js";
 
@@ -45,6 +46,8 @@ export interface CollateOptions {
  * // x has shape (2, 2), y is int32 of shape (2)
  */
 export function defaultCollate<T>(items: readonly T[], options: CollateOptions = {}): Collated<T> {
+  checkList("defaultCollate", "items", items);
+  checkOptions("defaultCollate", options);
   return collate(items, options.numberDtype ?? "int32", "item") as Collated<T>;
 }
 

@@ -2,11 +2,13 @@
  * Data sets from CSV files: a line is an item, one column its label. The seed's layout of MNIST is a label and 784
  * pixels. `CsvDataset` holds all of it in one tensor, `CsvStream` never more than a few thousand lines.
  */
+
 import { fileSize } from "#files";
 import { stream } from "#tables";
+import { checkOptions, checkPath, refuseArgument } from "../arguments.js";
 import { DataError, FormatError, ValueError } from "../errors.js";
 import type { TypedArray } from "../ops/creation.js";
-import { fromTypedArray, type Tensor, tensor } from "../tensor/index.js";
+import { fromTypedArray, isTensor, type Tensor, tensor } from "../tensor/index.js";
 import { checkIndex, Dataset, IterableDataset } from "./dataset.js";
 import { Misfit, type Piece } from "./table/builder.js";
 import { allocate } from "./table/column.js";
@@ -82,7 +84,11 @@ interface Layout {
 }
 
 async function layoutOf(what: string, path: string, options: CsvDatasetOptions): Promise<Layout> {
+  checkPath(what, path);
+  checkOptions(what, options);
   const { header = null, label = 0, sep, dtype = "float32", divisor = 1, nrows } = options;
+  if (!["uint8", "int32", "float32", "float64"].includes(dtype))
+    refuseArgument(what, "dtype", dtype, '"uint8", "int32", "float32" or "float64"');
   if (!(Number.isFinite(divisor) && divisor !== 0)) throw new ValueError(`${what}: divisor is ${divisor}`);
   if (divisor !== 1 && !dtype.startsWith("float")) {
     throw new ValueError(`${what}: divisor ${divisor} makes fractions; dtype is ${dtype}`);
@@ -187,6 +193,8 @@ export class CsvDataset extends Dataset<[Tensor, number]> {
 
   private constructor(features: Tensor, labels: Int32Array) {
     super();
+    if (!isTensor(features) || !(labels instanceof Int32Array))
+      throw new ValueError("CsvDataset: a file takes time to read: await CsvDataset.read(path)");
     this.features = features;
     this.labels = fromTypedArray(labels, [labels.length]);
     this.#labels = labels;
@@ -230,6 +238,8 @@ export class CsvStream extends IterableDataset<[Tensor, number]> {
 
   constructor(path: string, options: CsvDatasetOptions = {}) {
     super();
+    checkPath("CsvStream", path);
+    checkOptions("CsvStream", options);
     this.path = path;
     this.#options = options;
   }

@@ -2,6 +2,7 @@
  * What a loader draws from. A `Dataset` answers "how many" and "which is number i"; an `IterableDataset` only "what
  * comes next". Order and batches are left to samplers and the `DataLoader`.
  */
+import { checkList, checkOptions, checkTensors, refuseArgument } from "../arguments.js";
 import { IndexError, ShapeError, ValueError } from "../errors.js";
 import { type Generator, randperm, type Tensor, tensor } from "../tensor/index.js";
 import type { Collated } from "./collate.js";
@@ -61,6 +62,7 @@ export class TensorDataset<Tensors extends readonly Tensor[]> extends Dataset<Ro
 
   constructor(...tensors: Tensors) {
     super();
+    checkTensors("TensorDataset", "tensors", tensors);
     const shapes = tensors.map(({ shape }) => `(${shape.join(", ")})`).join(" and ");
     if (tensors.length === 0) throw new ValueError("TensorDataset: needs at least one tensor");
     if (tensors.some(({ shape }) => shape.length === 0 || shape[0] !== tensors[0]?.shape[0])) {
@@ -96,6 +98,8 @@ export class Subset<T> extends Dataset<T> {
 
   constructor(dataset: Dataset<T>, indices: ArrayLike<number>) {
     super();
+    checkDataset("Subset", "dataset", dataset);
+    checkList("Subset", "indices", indices);
     this.dataset = dataset;
     this.indices = indices;
     if (batchesAtOnce(dataset)) {
@@ -128,6 +132,8 @@ export class ConcatDataset<T> extends Dataset<T> {
 
   constructor(datasets: readonly Dataset<T>[]) {
     super();
+    checkList("ConcatDataset", "datasets", datasets);
+    for (const [i, dataset] of datasets.entries()) checkDataset("ConcatDataset", `datasets[${i}]`, dataset);
     this.datasets = datasets;
   }
 
@@ -160,6 +166,9 @@ export function randomSplit<T>(
   parts: readonly number[],
   options: { generator?: Generator | undefined } = {},
 ): Subset<T>[] {
+  checkDataset("randomSplit", "dataset", dataset);
+  checkList("randomSplit", "parts", parts);
+  checkOptions("randomSplit", options);
   const lengths = partLengths(parts, dataset.length);
   const order = randperm(dataset.length, { generator: options.generator }).toTypedArray() as Int32Array;
   let place = 0;
@@ -180,6 +189,10 @@ function partLengths(parts: readonly number[], total: number): number[] {
   const left = total - lengths.reduce((a, b) => a + b, 0);
   for (let i = 0; i < left; i++) lengths[i % lengths.length] = (lengths[i % lengths.length] as number) + 1;
   return lengths;
+}
+
+function checkDataset(what: string, name: string, value: unknown): void {
+  if (typeof (value as Dataset<unknown> | null)?.get !== "function") refuseArgument(what, name, value, "a data set");
 }
 
 /** Throws IndexError unless `index` is a whole number in [0, length). */

@@ -3,7 +3,9 @@
  * (`worker-pool.ts`). For data in memory `Dataset.getBatch` is faster than any worker; workers are for items that take time,
  * such as images to be decoded. What a batch looks like is left to `collate.ts`.
  */
+
 import type { WorkerSource } from "#workers";
+import { checkOptions, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { defaultGenerator, type Generator, randint } from "../tensor/index.js";
 import { type Collated, type CollateOptions, defaultCollate } from "./collate.js";
@@ -66,6 +68,7 @@ export class DataLoader<T, Batch = Collated<T>> implements Iterable<Batch>, Asyn
   #pool: WorkerPool | undefined;
 
   constructor(dataset: Dataset<T> | IterableDataset<T>, options: DataLoaderOptions<T, Batch> = {}) {
+    checkOptions("DataLoader", options);
     this.dataset = dataset;
     this.#options = options;
     this.#draw = plan(dataset, options);
@@ -213,6 +216,13 @@ function plan<T, Batch>(dataset: Dataset<T> | IterableDataset<T>, options: DataL
   if (numWorkers > 0 && worker === undefined)
     refuse("numWorkers needs worker, the URL of a module that calls serveDataset");
   if (!(dataset instanceof Dataset)) {
+    const given = dataset as Partial<AsyncIterable<T> & Iterable<T>> | null | undefined;
+    if (
+      typeof (given?.[Symbol.iterator] ?? given?.[Symbol.asyncIterator]) !== "function" ||
+      typeof given === "string"
+    ) {
+      refuseArgument("DataLoader", "dataset", dataset, "a Dataset, an IterableDataset or a list");
+    }
     if (shuffle || sampler || batchSampler)
       refuse("an IterableDataset has its own order: shuffle, sampler and batchSampler do not apply");
     return { batches: undefined, dataset };

@@ -4,6 +4,7 @@
  *
  * Source of the names and rules: https://docs.pytorch.org/docs/stable/data.html
  */
+import { checkList, checkOptions, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { type Generator, rand, randint, randperm } from "../tensor/index.js";
 
@@ -58,6 +59,7 @@ export class RandomSampler extends Sampler {
 
   constructor(source: Sized, options: RandomSamplerOptions = {}) {
     super();
+    checkOptions("RandomSampler", options);
     const { numSamples } = options;
     if (numSamples !== undefined) checkCount("RandomSampler", "numSamples", numSamples);
     this.#source = source;
@@ -106,6 +108,8 @@ export class WeightedRandomSampler extends Sampler {
 
   constructor(weights: ArrayLike<number>, numSamples: number, options: WeightedRandomSamplerOptions = {}) {
     super();
+    checkList("WeightedRandomSampler", "weights", weights);
+    checkOptions("WeightedRandomSampler", options);
     checkCount("WeightedRandomSampler", "numSamples", numSamples);
     this.#weights = Float64Array.from(weights);
     if (!this.#weights.every((weight) => weight >= 0 && weight < Infinity)) {
@@ -206,6 +210,6 @@ export class BatchSampler implements Iterable<number[]> {
 /** Throws ValueError unless `value` is a whole number above 0. */
 export function checkCount(what: string, name: string, value: number): void {
   if (!(Number.isSafeInteger(value) && value > 0)) {
-    throw new ValueError(`${what}: ${name} is ${value}; it must be a whole number above 0`);
+    refuseArgument(what, name, value, "a whole number above 0");
   }
 }

@@ -2,6 +2,7 @@
  * `torch.save` and `torch.load`: the door to files that the core keeps. What they need is loaded when they are first called, so
  * that a page which saves nothing carries none of it.
  */
+import { checkOptions, refuseArgument } from "../arguments.js";
 import type { DeviceLike } from "../device/index.js";
 
 export interface LoadOptions {
@@ -34,6 +35,9 @@ export interface LoadOptions {
  * Source: {@link https://docs.pytorch.org/docs/stable/generated/torch.save.html}
  */
 export async function save(value: unknown, target: string | WritableStream<Uint8Array>): Promise<void> {
+  if (typeof target !== "string" && typeof (target as WritableStream | null)?.getWriter !== "function") {
+    refuseArgument("save", "target", target, "a path, as a string, or a WritableStream");
+  }
   const { savePyTorch } = await import("./pytorch.js");
   await savePyTorch(value, target);
 }
@@ -63,6 +67,10 @@ export async function load<T = unknown>(
   source: string | Uint8Array | ArrayBuffer,
   options: LoadOptions = {},
 ): Promise<T> {
+  if (typeof source !== "string" && !(source instanceof Uint8Array) && !(source instanceof ArrayBuffer)) {
+    refuseArgument("load", "source", source, "a path, as a string, or bytes");
+  }
+  checkOptions("load", options);
   const { loadAny } = await import("./pytorch.js");
   return (await loadAny(source, options)) as T;
 }

@@ -2,7 +2,9 @@
  * numpy's .npy: one array. Read in every version and order, and in either byte order; written as numpy writes it. The pure
  * halves work on bytes and run in a browser. Archives of arrays are in `npz.ts`.
  */
+
 import { openFile, writeFileAtomic } from "#files";
+import { checkBytes, checkPath, checkTensor } from "../arguments.js";
 import { FormatError } from "../errors.js";
 import { itemBytes } from "../ops/dtype.js";
 import type { Tensor } from "../tensor/index.js";
@@ -24,6 +26,8 @@ import { allBytesOf, type ByteSource, bytesOf, rangeOf, sourceOf, TensorSink } f
  * Source: {@link https://numpy.org/doc/stable/reference/generated/numpy.save.html}
  */
 export function saveNpy(tensor: Tensor, path: string): void {
+  checkTensor("saveNpy", "tensor", tensor);
+  checkPath("saveNpy", path);
   writeFileAtomic(path, npyChunks(tensor));
 }
 
@@ -33,6 +37,7 @@ export function saveNpy(tensor: Tensor, path: string): void {
  * (unsigned beyond 8 bits, complex, strings, objects, records).
  */
 export function loadNpy(path: string): Tensor {
+  checkPath("loadNpy", path);
   const file = openFile(path);
   try {
     return readNpy(file, path);
@@ -43,11 +48,13 @@ export function loadNpy(path: string): Tensor {
 
 /** The bytes of an .npy file holding `tensor`. */
 export function serializeNpy(tensor: Tensor): Uint8Array<ArrayBuffer> {
+  checkTensor("serializeNpy", "tensor", tensor);
   return allBytesOf(npyChunks(tensor), npySize(tensor));
 }
 
 /** The tensor in the bytes of an .npy file; errors as for `loadNpy`. `name` is what they call the data. */
 export function deserializeNpy(bytes: Uint8Array, name = ".npy data"): Tensor {
+  checkBytes("deserializeNpy", bytes);
   return readNpy(sourceOf(bytes, name), name);
 }
 

@@ -1,7 +1,9 @@
 /**
  * numpy's .npz: arrays by name, each an .npy file in a zip archive. Asynchronous, because unpacking is.
  */
+
 import { createFile, openFile } from "#files";
+import { checkBytes, checkNamedTensors, checkOptions, checkPath } from "../arguments.js";
 import { FormatError, ValueError } from "../errors.js";
 import type { Tensor } from "../tensor/index.js";
 import { type ArchiveEntry, openArchive, writeArchive } from "./archive.js";
@@ -36,11 +38,11 @@ const ending = ".npy";
  *
  * Source: {@link https://numpy.org/doc/stable/reference/generated/numpy.savez.html}
  */
-export async function saveNpz(
-  tensors: Readonly<NamedTensors>,
-  path: string,
-  { compress = false }: NpzOptions = {},
-): Promise<void> {
+export async function saveNpz(tensors: Readonly<NamedTensors>, path: string, options: NpzOptions = {}): Promise<void> {
+  checkNamedTensors("saveNpz", "tensors", tensors);
+  checkPath("saveNpz", path);
+  checkOptions("saveNpz", options);
+  const { compress = false } = options;
   const entries = entriesOf(tensors);
   const file = createFile(path);
   try {
@@ -57,6 +59,8 @@ export async function saveNpz(
  * more than `maxBytes`, or holds something else than arrays of dtypes that are here.
  */
 export async function loadNpz(path: string, options: LoadNpzOptions = {}): Promise<NamedTensors> {
+  checkPath("loadNpz", path);
+  checkOptions("loadNpz", options);
   const file = openFile(path);
   try {
     return await readNpz(await openArchive(file, path, options.maxBytes), path);
@@ -68,8 +72,11 @@ export async function loadNpz(path: string, options: LoadNpzOptions = {}): Promi
 /** The bytes of an .npz file holding `tensors`. */
 export async function serializeNpz(
   tensors: Readonly<NamedTensors>,
-  { compress = false }: NpzOptions = {},
+  options: NpzOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
+  checkNamedTensors("serializeNpz", "tensors", tensors);
+  checkOptions("serializeNpz", options);
+  const { compress = false } = options;
   const pieces: Uint8Array<ArrayBuffer>[] = [];
   await writeArchive(entriesOf(tensors), (bytes) => void pieces.push(bytes.slice()), { compress });
   return new Uint8Array(await new Blob(pieces).arrayBuffer());
@@ -81,6 +88,8 @@ export async function deserializeNpz(
   options: LoadNpzOptions = {},
   name = ".npz data",
 ): Promise<NamedTensors> {
+  checkBytes("deserializeNpz", bytes);
+  checkOptions("deserializeNpz", options);
   return readNpz(await openArchive(sourceOf(bytes, name), name, options.maxBytes), name);
 }
 

@@ -3,7 +3,9 @@
  * candle, and theirs open here. The pure halves (`serialize`, `deserialize`) work on bytes and run in a browser;
  * `saveFile` and `loadFile` add a path. Which names a model gives its tensors is left to `nn`.
  */
+
 import { openFile, writeFileAtomic } from "#files";
+import { checkBytes, checkNamedTensors, checkObject, checkPath, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { itemBytes } from "../ops/dtype.js";
 import type { Tensor } from "../tensor/index.js";
@@ -24,6 +26,8 @@ export function serialize(
   tensors: Readonly<NamedTensors>,
   metadata?: Readonly<Record<string, string>>,
 ): Uint8Array<ArrayBuffer> {
+  checkNamedTensors("serialize", "tensors", tensors);
+  checkMetadata("serialize", metadata);
   const { header, names, dataBytes } = layOut(tensors, metadata);
   const bytes = new Uint8Array(header.length + dataBytes);
   bytes.set(header);
@@ -45,6 +49,7 @@ export function serialize(
  * const { weight } = deserialize(new Uint8Array(await (await fetch(url)).arrayBuffer()));
  */
 export function deserialize(bytes: Uint8Array, name = "safetensors data"): NamedTensors {
+  checkBytes("deserialize", bytes);
   return readSafetensors(sourceOf(bytes, name), name);
 }
 
@@ -59,6 +64,9 @@ export function saveFile(
   path: string,
   metadata?: Readonly<Record<string, string>>,
 ): void {
+  checkNamedTensors("saveFile", "tensors", tensors);
+  checkPath("saveFile", path);
+  checkMetadata("saveFile", metadata);
   const { header, names } = layOut(tensors, metadata);
   writeFileAtomic(
     path,
@@ -78,6 +86,7 @@ export function saveFile(
  * model.loadStateDict(loadFile("runs/weights.safetensors"));
  */
 export function loadFile(path: string): NamedTensors {
+  checkPath("loadFile", path);
   const file = openFile(path);
   try {
     return readSafetensors(file, path);
@@ -88,12 +97,20 @@ export function loadFile(path: string): NamedTensors {
 
 /** The metadata of a safetensors file; its tensors are not read. Errors as for `loadFile`. */
 export function loadMetadata(path: string): Readonly<Record<string, string>> {
+  checkPath("loadMetadata", path);
   const file = openFile(path);
   try {
     return readHeader(file.size, file.read, path).metadata;
   } finally {
     file.close();
   }
+}
+
+function checkMetadata(what: string, metadata: unknown): void {
+  if (metadata === undefined) return;
+  checkObject(what, "metadata", metadata, "an object of texts");
+  for (const [key, value] of Object.entries(metadata as object))
+    if (typeof value !== "string") refuseArgument(what, `metadata[${JSON.stringify(key)}]`, value, "a string");
 }
 
 /** Orders the tensors (widest dtype first, so that each is aligned; then by name) and writes the header. */

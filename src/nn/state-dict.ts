@@ -4,7 +4,7 @@
  * (`runningMean` is `running_mean`). This is the one place that turns names.
  */
 import { StateDictError } from "../errors.js";
-import { noGrad, type Tensor } from "../tensor/index.js";
+import { noGrad, Tensor } from "../tensor/index.js";
 
 /** Tensors by key, such as `model.0.running_mean`, in the module's order. */
 export type StateDict = Record<string, Tensor>;
@@ -30,6 +30,15 @@ export function collectStateDict(state: Iterable<[string, Tensor]>): StateDict {
   return dict;
 }
 
+/** @internal Mistakes that types do not always stop: `torch.load` without `await`, a checkpoint's key that is not there. */
+export function checkStateDict(where: string, given: unknown): void {
+  if (given instanceof Promise) throw new StateDictError(`${where}: a promise was given; await torch.load(…) first`);
+  if (typeof given !== "object" || given === null || given instanceof Tensor) {
+    const what = given instanceof Tensor ? "a tensor" : String(given);
+    throw new StateDictError(`${where}: expected a state dict, not ${what}`);
+  }
+}
+
 /** @internal Checks everything, then copies: a failed load leaves the module as it was. */
 export function loadStateDict(
   moduleName: string,
@@ -37,6 +46,7 @@ export function loadStateDict(
   given: Readonly<StateDict>,
   strict: boolean,
 ): LoadResult {
+  checkStateDict("loadStateDict", given);
   const own = new Map(state);
   const { found, unexpectedKeys } = match([...own.keys()], Object.keys(given));
   const missingKeys = [...own.keys()].filter((name) => !found.has(name));
@@ -47,7 +57,11 @@ export function loadStateDict(
   for (const [name, tensor] of own) {
     const key = found.get(name);
     const source = key === undefined ? undefined : given[key];
-    if (!source) continue;
+    if (source === undefined) continue;
+    if (!(source instanceof Tensor)) {
+      problems.push(`${name} is not a tensor in the state dict, but ${source === null ? "null" : typeof source}`);
+      continue;
+    }
     copies.push([tensor, source]);
     if (!sameShape(tensor.shape, source.shape)) {
       problems.push(

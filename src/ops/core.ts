@@ -44,7 +44,7 @@ export const wrap: Construct = (buffer, device, dtype, shape, strides, offset, c
 
 /** A fresh tensor with undefined contents. */
 export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor {
-  const bytes = itemBytes[dtype];
+  const bytes = dtype === "float32" ? 4 : itemBytes[dtype];
   if (bytes === undefined)
     throw new DTypeError(`'${String(dtype)}' is not a dtype; expected one of ${dtypes.join(", ")}`);
   const buffer = freshBuffer(numelOf(shape) * bytes, device);
@@ -112,6 +112,9 @@ export class LoopFamily {
   private readonly caches = new Map<Engine, Map<number | string, Executable>>();
   private engine: Engine | null = null;
   private cache: Map<number | string, Executable> = new Map();
+  /** The kernel of the last launch: loops launch the same ones again and again. */
+  private lastKey: number | string = "";
+  private last: Executable | null = null;
 
   /** `usesIndex`: the expression asks for `index`, so axes may not be merged. */
   constructor(
@@ -132,13 +135,12 @@ export class LoopFamily {
     for (let i = 0; i < count; i++) {
       const t = operands[i] as Tensor;
       const unit = i >= inputs || n === 1 || t.numel() !== 1 ? 1 : 0;
-      key = key * 20 + codeOf[t.dtype] * 2 + unit;
+      key = key * 20 + codeOf(t.dtype) * 2 + unit;
       params[p++] = unit;
     }
     for (let i = 0; i < scalars.length; i++) params[p++] = scalars[i] as number;
-    const cache = this.cacheOf((operands[0] as Tensor).device.engine);
-    let executable = cache.get(key);
-    if (executable === undefined) {
+    let executable = this.known((operands[0] as Tensor).device.engine, key);
+    if (executable === null) {
       const steps = operands.map((t, i): Step => (i >= inputs || n === 1 || t.numel() !== 1 ? "unit" : "uniform"));
       executable = this.compile(operands, inputs, steps, 1, 0, "outer", key);
     }
@@ -166,16 +168,15 @@ export class LoopFamily {
     params[0] = first;
     params[1] = second;
     for (let i = 0; i < operands.length; i++) {
-      key = key * 20 + codeOf[(operands[i] as Tensor).dtype] * 2 + (along[i] as number);
+      key = key * 20 + codeOf((operands[i] as Tensor).dtype) * 2 + (along[i] as number);
       params[p++] = firstStrides[i] as number;
       params[p++] = secondStrides[i] as number;
     }
     key = -key;
     for (let i = 0; i < scalars.length; i++) params[p++] = scalars[i] as number;
-    const cache = this.cacheOf((operands[0] as Tensor).device.engine);
-    let executable = cache.get(key);
-    if (executable === undefined) {
-      const steps = along.map((s): Step => (s === 0 ? "uniform" : "unit"));
+    let executable = this.known((operands[0] as Tensor).device.engine, key);
+    if (executable === null) {
+      const steps = operands.map((_, i): Step => (along[i] === 0 ? "uniform" : "unit"));
       executable = this.compile(operands, inputs, steps, outer, inner, vector, key);
     }
     this.launch(executable, operands, p, first, first * second);
@@ -211,24 +212,30 @@ export class LoopFamily {
       const s = axis < 0 ? 0 : (strides[axis] as number);
       const step: Step = s === 0 ? "uniform" : s === 1 ? "unit" : "strided";
       steps.push(step);
-      key += `|${codeOf[(operands[i] as Tensor).dtype]}${step[3]}`;
+      key += `|${codeOf((operands[i] as Tensor).dtype)}${step[3]}`;
       if (O === 0 && outerSizes.length === 1) params[p++] = 0;
       for (let a = 0; a < strides.length; a++) params[p++] = strides[a] as number;
     }
     for (const s of scalars) params[p++] = s;
-    const cache = this.cacheOf((operands[0] as Tensor).device.engine);
-    const executable = cache.get(key) ?? this.compile(operands, inputs, steps, outerSizes.length, I, vector, key);
+    const executable =
+      this.known((operands[0] as Tensor).device.engine, key) ??
+      this.compile(operands, inputs, steps, outerSizes.length, I, vector, key);
     const units = !down || O <= 1 ? unitsOuter : numelOf(plan.outer.slice(0, -1));
     this.launch(executable, operands, p, units, unitsOuter * Math.max(1, numelOf(plan.inner)));
   }
 
-  private cacheOf(engine: Engine): Map<number | string, Executable> {
+  /** The kernel for a key, if it is compiled; the engine is the family's from here on. */
+  private known(engine: Engine, key: number | string): Executable | null {
     if (engine !== this.engine) {
       this.cache = this.caches.get(engine) ?? new Map();
       this.caches.set(engine, this.cache);
       this.engine = engine;
+      this.last = null;
     }
-    return this.cache;
+    if (key === this.lastKey && this.last !== null) return this.last;
+    this.lastKey = key;
+    this.last = this.cache.get(key) ?? null;
+    return this.last;
   }
 
   private launch(
@@ -271,6 +278,7 @@ export class LoopFamily {
       ),
     );
     this.cache.set(key, executable);
+    this.last = executable;
     return executable;
   }
 

@@ -164,6 +164,15 @@ export function fromTypedArray(array: TypedArray, shape?: Shape, o?: TensorOptio
   return finish(dtype === raw.dtype ? raw : raw.to(dtype), o);
 }
 
+/** A tensor of an engine whose memory is at hand, which `write` fills in place. `write` must not make tensors. */
+export function filled(shape: Shape, dtype: DType, write: (bytes: Uint8Array) => void): Tensor {
+  checkShape("filled", shape);
+  const device = defaultDevice();
+  const t = emptyTensor([...shape], dtype, device);
+  if (t.numel() > 0) write(device.engine.view(t.buffer));
+  return t;
+}
+
 /** Raw bits as they lie in memory, for files: no conversion. */
 export function fromBytes(bytes: Uint8Array, shape: Shape, dtype: DType, device: Device = defaultDevice()): Tensor {
   checkShape("fromBytes", shape);

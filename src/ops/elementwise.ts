@@ -6,10 +6,10 @@ import { record, records } from "../autograd/tape.js";
 import { AutogradError, DTypeError, ShapeError } from "../errors.js";
 import { derive } from "../kernel/derive.js";
 import * as k from "../kernel/expr.js";
-import { type Expr, rewrite, topological, type ValueType, valueTypeOf } from "../kernel/ir.js";
+import { type Expr, rewrite, topological, type ValueType } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type BodyStore, deviceOf, emptyTensor, LoopFamily, viewAt } from "./core.js";
-import { type DType, isFloating, promoteNumber, promoteTypes, toFloating } from "./dtype.js";
+import { computeType, type DType, isFloating, promoteNumber, promoteTypes, toFloating } from "./dtype.js";
 import { broadcast, numelOf, type Shape, sameShape, show } from "./shape.js";
 
 export type Operand = Tensor | number;
@@ -44,8 +44,9 @@ export class Elementwise {
   private readonly kind: Kind;
   private readonly settings: number;
   /** Kernel families by what the layout does not tell: compute type, and which operands are plain numbers. */
-  private readonly families = new Map<string, LoopFamily>();
-  private readonly gradients = new Map<string, Gradient | null>();
+  private readonly families: LoopFamily[] = [];
+  /** Gradients by operand and compute type. */
+  private readonly gradients: (Gradient | null)[] = [];
 
   constructor(
     readonly name: string,
@@ -162,7 +163,7 @@ export class Elementwise {
     }
     const out = target ?? emptyTensor(full, outType, device);
     if (target !== null && !target.contiguous_) flat = false;
-    const family = this.family(pattern, valueTypeOf[compute]);
+    const family = this.family(pattern, computeType(compute));
     const count = tensors.length;
     tensors.push(out);
     if (n === 0) return out;
@@ -175,8 +176,8 @@ export class Elementwise {
   }
 
   private family(pattern: number, compute: ValueType): LoopFamily {
-    const key = `${pattern}${compute}`;
-    let family = this.families.get(key);
+    const key = pattern * valueTypes + codeOfValue(compute);
+    let family = this.families[key];
     if (family === undefined) {
       const scalarTypes: ValueType[] = [];
       for (let i = 0; i < this.arity; i++) {
@@ -191,49 +192,65 @@ export class Elementwise {
         return [{ value: this.expression(...args), per: "element" }];
       };
       family = new LoopFamily({ name: this.name, build }, scalarTypes);
-      this.families.set(key, family);
+      this.families[key] = family;
     }
     return family;
   }
 
   private tape(inputs: readonly Operand[], out: Tensor, compute: DType): void {
     if (this.options.gradient === "none") return;
-    const value = valueTypeOf[compute];
-    const gradients: (Gradient | null)[] = [];
-    const keep = new Array<boolean>(inputs.length + 1).fill(false);
-    for (let i = 0; i < inputs.length; i++) {
+    const value = computeType(compute);
+    const n = inputs.length;
+    const gradients = new Array<Gradient | null>(n);
+    let read = 0;
+    for (let i = 0; i < n; i++) {
       const t = inputs[i] as Operand;
       const g = typeof t === "object" && t.requiresGrad ? this.gradient(i, value) : null;
-      gradients.push(g);
-      if (g !== null) for (const slot of g.needs) keep[slot] = true;
+      gradients[i] = g;
+      if (g !== null) read |= g.reads;
     }
     // Operands a gradient reads are saved; plain numbers stay as they are.
-    const saved = inputs.map((t, i) => (keep[i] === true && typeof t === "object" ? t : null));
-    saved.push(keep[inputs.length] === true ? out : null);
-    const numbers = inputs.map((t) => (typeof t === "number" ? t : 0));
-    const metas = inputs.map((t) => (typeof t === "object" ? { shape: t.shape, dtype: t.dtype } : null));
-    record(
-      this.name,
-      inputs.map((t) => (typeof t === "object" ? t : null)),
-      [out],
-      saved,
-      ([g], node) =>
-        gradients.map((gradient, i) => {
-          const meta = metas[i];
-          if (gradient === null || meta === null || meta === undefined || g === null || g === undefined) return null;
+    const tensors = new Array<Tensor | null>(n);
+    const saved = new Array<Tensor | null>(n + 1);
+    const numbers = new Array<number | null>(n + 1);
+    const metas = new Array<Meta | null>(n);
+    for (let i = 0; i < n; i++) {
+      const t = inputs[i] as Operand;
+      const tensor = typeof t === "object" ? t : null;
+      tensors[i] = tensor;
+      saved[i] = (read & (1 << i)) !== 0 ? tensor : null;
+      numbers[i] = typeof t === "number" ? t : null;
+      metas[i] = tensor === null || gradients[i] === null ? null : { shape: tensor.shape, dtype: tensor.dtype };
+    }
+    saved[n] = (read & (1 << n)) !== 0 ? out : null;
+    numbers[n] = null;
+    record(this.name, tensors, [out], saved, (grads, node) => {
+      const g = grads[0] as Tensor;
+      const results = new Array<Tensor | null>(n);
+      for (let i = 0; i < n; i++) {
+        const meta = metas[i] as Meta | null;
+        if (meta === null) {
+          results[i] = null;
+          continue;
+        }
+        const { op, needs } = gradients[i] as Gradient;
+        let own: Tensor;
+        if (op === null) own = g.dtype === meta.dtype ? g : g.to(meta.dtype);
+        else {
           const args: Operand[] = [g];
-          for (const slot of gradient.needs)
-            args.push(saved[slot] === null ? (numbers[slot] as number) : node.input(slot));
-          if (gradient.op === null) return sumTo(g.dtype === meta.dtype ? g : g.to(meta.dtype), meta.shape);
-          return sumTo(gradient.op.apply(args, compute, meta.dtype), meta.shape);
-        }),
-    );
+          for (const slot of needs) args.push(numbers[slot] ?? node.input(slot));
+          own = op.apply(args, compute, meta.dtype);
+        }
+        results[i] = sumTo(own, meta.shape);
+      }
+      return results;
+    });
   }
 
   /** The gradient to operand `i` as an operation of (g, …what it needs). */
   private gradient(i: number, type: ValueType): Gradient | null {
-    const key = `${i}${type}`;
-    const known = this.gradients.get(key);
+    const key = i * valueTypes + codeOfValue(type);
+    const known = this.gradients[key];
     if (known !== undefined) return known;
     const args = Array.from({ length: this.arity }, (_, j) => k.load(j, type));
     const out = this.expression(...args);
@@ -252,7 +269,7 @@ export class Elementwise {
       e = derived === null || cheap ? derived : rewrite(derived, (n) => (n === out ? k.load(outSlot, type) : n));
     }
     let result: Gradient | null = null;
-    if (e === g) result = { op: null, needs: [] };
+    if (e === g) result = { op: null, needs: [], reads: 0 };
     else if (e !== null) {
       const used = new Set(
         topological([e])
@@ -268,9 +285,9 @@ export class Elementwise {
           return actual[place.get(n.slot) as number] as Expr;
         }),
       );
-      result = { op, needs };
+      result = { op, needs, reads: needs.reduce((mask, slot) => mask | (1 << slot), 0) };
     }
-    this.gradients.set(key, result);
+    this.gradients[key] = result;
     return result;
   }
 }
@@ -280,7 +297,20 @@ interface Gradient {
   readonly op: Elementwise | null;
   /** Operands it reads beside g; `arity` is the result. */
   readonly needs: readonly number[];
+  /** The same as bits. */
+  readonly reads: number;
 }
+
+/** What a gradient must become to fit its tensor. */
+interface Meta {
+  readonly shape: Shape;
+  readonly dtype: DType;
+}
+
+/** A number for each value type, for the keys of caches. */
+const valueCodes: Readonly<Record<ValueType, number>> = { f32: 0, f64: 1, i32: 2, i64: 3, u32: 4, bool: 5 };
+const codeOfValue = (v: ValueType): number => (v === "f32" ? 0 : valueCodes[v]);
+const valueTypes = 6;
 
 const noAxes: Shape = [];
 const arithmetic = new Set<string>(["add", "sub", "mul", "neg"]);

@@ -3,17 +3,17 @@ import { record, records } from "../autograd/tape.js";
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
 import { derive } from "../kernel/derive.js";
 import * as k from "../kernel/expr.js";
-import { type Expr, rewrite, valueTypeOf } from "../kernel/ir.js";
+import { type Expr, rewrite, type ValueType } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { sum as sumOf, sumTo } from "./broadcast.js";
 import { capturing } from "./capture.js";
-import { type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
-import { Elementwise } from "./elementwise.js";
+import { computeType, type DType, isFloating, isInteger, promoteTypes } from "./dtype.js";
+import { Elementwise, type Operand } from "./elementwise.js";
 import { gather } from "./gather.js";
 import { mean as meanOf } from "./reduce.js";
 import { Rows } from "./rows.js";
-import { broadcast, numelOf, type Shape, sameShape, show } from "./shape.js";
+import { broadcast, numelOf, sameShape, show } from "./shape.js";
 import { cast, reshape, unsqueeze } from "./view.js";
 
 export type Reduction = "mean" | "sum" | "none";
@@ -28,7 +28,8 @@ export function checkReduction(op: string, r: Reduction): void {
 class FoldedLoss {
   private readonly element: Elementwise;
   private readonly rows: Rows;
-  private readonly gradients = new Map<string, Elementwise | null>();
+  /** By operand, then by compute type. */
+  private readonly gradients: Map<ValueType, Elementwise | null>[];
 
   constructor(
     private readonly name: string,
@@ -36,6 +37,7 @@ class FoldedLoss {
     private readonly expression: (...args: Expr[]) => Expr,
     private readonly written: ((g: Expr, args: readonly Expr[]) => readonly (Expr | null)[]) | null = null,
   ) {
+    this.gradients = Array.from({ length: arity }, () => new Map());
     this.element = new Elementwise(name, arity, expression, {
       kind: "float",
       ...(written === null ? {} : { gradient: (g, args) => written(g, args) }),
@@ -51,19 +53,21 @@ class FoldedLoss {
   call(inputs: readonly Tensor[], reduction: Reduction): Tensor {
     checkReduction(this.name, reduction);
     if (reduction === "none") return this.element.call(...inputs);
-    const shape = inputs.reduce<Shape>((s, t) => broadcast(this.name, s, t.shape), []);
-    const dtype = inputs.reduce((d, t) => promoteTypes(d, t.dtype), (inputs[0] as Tensor).dtype);
+    let { shape, dtype } = inputs[0] as Tensor;
+    for (const t of inputs) {
+      shape = broadcast(this.name, shape, t.shape);
+      dtype = promoteTypes(dtype, t.dtype);
+    }
     const scale = reduction === "mean" ? 1 / numelOf(shape) : 1;
     const out = this.rows.foldAll(inputs, shape, dtype, dtype, [scale]);
     if (records(inputs)) {
-      const metas = inputs.map((t) => ({ shape: t.shape, dtype: t.dtype, needs: t.requiresGrad }));
-      record(this.name, inputs, [out], inputs, ([g], node) => {
+      const metas = inputs.map((t) => (t.requiresGrad ? { shape: t.shape, dtype: t.dtype } : null));
+      record(this.name, inputs, [out], inputs, (grads, node) => {
+        const args: Operand[] = [grads[0] as Tensor, scale];
+        for (let i = 0; i < metas.length; i++) args.push(node.input(i));
         return metas.map((m, i) => {
-          if (!m.needs) return null;
-          const op = this.gradient(i, dtype);
-          if (op === null) return null;
-          const args = inputs.map((_, j) => node.input(j));
-          return sumTo(op.apply([g as Tensor, scale, ...args], dtype, m.dtype), m.shape);
+          const op = m === null ? null : this.gradient(i, dtype);
+          return m === null || op === null ? null : sumTo(op.apply(args, dtype, m.dtype), m.shape);
         });
       });
     }
@@ -71,10 +75,10 @@ class FoldedLoss {
   }
 
   /** (g, scale, …operands) → gradient to operand i. */
-  private gradient(i: number, dtype: keyof typeof valueTypeOf): Elementwise | null {
-    const type = valueTypeOf[dtype];
-    const key = `${i}${type}`;
-    const known = this.gradients.get(key);
+  private gradient(i: number, dtype: DType): Elementwise | null {
+    const type = computeType(dtype);
+    const gradients = this.gradients[i] as Map<ValueType, Elementwise | null>;
+    const known = gradients.get(type);
     if (known !== undefined) return known;
     const args = Array.from({ length: this.arity }, (_, j) => k.load(j + 2, type));
     const g = k.mul(k.load(0, type), k.load(1, type));
@@ -88,7 +92,7 @@ class FoldedLoss {
         : new Elementwise(`${this.name}Backward`, this.arity + 2, (...actual) =>
             rewrite(e, (n) => (n.op === "load" ? (actual[n.slot] as Expr) : n)),
           );
-    this.gradients.set(key, op);
+    gradients.set(type, op);
     return op;
   }
 }

@@ -32,30 +32,79 @@ const fewRows = 3;
 const executables = new Executables();
 const params = new Float64Array(16);
 
-function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
-  const { engine } = a.device;
-  const type = a.dtype as "float32" | "float64";
-  const e = executables.get(engine, `${type}${bias !== null}`, () => {
+/** A matrix as it lies in a tensor's memory, or the first of a batch: its strides along rows and columns, and between matrices. */
+interface Matrix {
+  readonly tensor: Tensor;
+  readonly row: number;
+  readonly column: number;
+  readonly batch: number;
+}
+const flipped = (m: Matrix): Matrix => ({ tensor: m.tensor, row: m.column, column: m.row, batch: m.batch });
+const matrix = (t: Tensor): Matrix => ({
+  tensor: t,
+  row: t.strides[0] as number,
+  column: t.strides[1] as number,
+  batch: 0,
+});
+const matricesOf = (t: Tensor): Matrix => ({
+  tensor: t,
+  row: t.strides[1] as number,
+  column: t.strides[2] as number,
+  batch: t.strides[0] as number,
+});
+/** (…, columns) as a matrix without a view of it, or null where only a copy would make it one. */
+function rowsOf(t: Tensor, columns: number): Matrix | null {
+  if (t.shape.length === 2) return matrix(t);
+  return t.contiguous_ ? { tensor: t, row: columns, column: 1, batch: 0 } : null;
+}
+
+/** Whether a product goes to the packed schedule: large enough, and of a type that it computes in. */
+const packs = (t: Tensor, M: number, N: number, K: number): boolean =>
+  (t.dtype === "float32" || t.dtype === "float64") && M > fewRows && N > fewRows && K > 0;
+
+/** `batch` products (M, K) × (K, N) by the packed schedule, with a bias of N numbers, in a tensor of shape `to`; unrecorded. */
+function packed(
+  a: Matrix,
+  b: Matrix,
+  bias: Tensor | null,
+  batch: number,
+  M: number,
+  N: number,
+  K: number,
+  to: Shape,
+): Tensor {
+  const { device, dtype } = a.tensor;
+  const out = emptyTensor(to, dtype, device);
+  if (batch === 0) return out;
+  const type = dtype as "float32" | "float64";
+  const e = executables.get(device.engine, keys[type][bias === null ? 0 : 1], () => {
     const value = type === "float32" ? "f32" : "f64";
     const finish = bias === null ? null : expandMath(k.add(k.load(0, value), k.load(1, value)));
     return { kind: "matmul", name: "matmul", type, bias: bias !== null, finish };
   });
-  const [batch, M, K] = a.shape as [number, number, number];
-  const N = b.shape[2] as number;
-  const p = [batch, M, N, K, ...a.strides, ...b.strides, M * N, N, bias === null ? 0 : (bias.strides[0] as number)];
-  params.set(p);
-  const operands = bias === null ? [a, b, out] : [a, b, out, bias];
-  launch(
-    engine,
-    e,
-    operands.map((t) => t.buffer),
-    operands.map((t) => t.offset),
-    params,
-    p.length,
-    batch * M,
-    batch * M * N * K * 2,
-  );
+  params[0] = batch;
+  params[1] = M;
+  params[2] = N;
+  params[3] = K;
+  params[4] = a.batch;
+  params[5] = a.row;
+  params[6] = a.column;
+  params[7] = b.batch;
+  params[8] = b.row;
+  params[9] = b.column;
+  params[10] = M * N;
+  params[11] = N;
+  params[12] = bias === null ? 0 : (bias.strides[0] as number);
+  const buffers = [a.tensor.buffer, b.tensor.buffer, out.buffer];
+  const offsets = [a.tensor.offset, b.tensor.offset, out.offset];
+  if (bias !== null) {
+    buffers.push(bias.buffer);
+    offsets.push(bias.offset);
+  }
+  launch(device.engine, e, buffers, offsets, params, 13, batch * M, batch * M * N * K * 2);
+  return out;
 }
+const keys = { float32: ["float32", "float32bias"], float64: ["float64", "float64bias"] } as const;
 
 /**
  * (batch, M, K) × (batch, K, N) → (batch, M, N), given the shape `to`, with bias of shape (N); unrecorded. Strides may be
@@ -64,15 +113,11 @@ function packed(a: Tensor, b: Tensor, out: Tensor, bias: Tensor | null): void {
 function product(a: Tensor, b: Tensor, bias: Tensor | null, to: Shape): Tensor {
   const [batch, M, K] = a.shape as [number, number, number];
   const N = b.shape[2] as number;
+  if (packs(a, M, N, K)) return packed(matricesOf(a), matricesOf(b), bias, batch, M, N, K, to);
   if (isFloating(a.dtype) && M > fewRows && N > fewRows && K > 0) {
-    if (a.dtype === "float16" || a.dtype === "bfloat16") {
-      // 16 bits are storage: the sums are float32, rounded once.
-      const wide = (t: Tensor): Tensor => cast(t.detach(), "float32");
-      return cast(product(wide(a), wide(b), bias === null ? null : wide(bias), to), a.dtype);
-    }
-    const out = emptyTensor(to, a.dtype, a.device);
-    if (out.numel() > 0) packed(a, b, out, bias);
-    return out;
+    // 16 bits are storage: the sums are float32, rounded once.
+    const wide = (t: Tensor): Tensor => cast(t.detach(), "float32");
+    return cast(product(wide(a), wide(b), bias === null ? null : wide(bias), to), a.dtype);
   }
   const space: Shape = [batch, M, N, K];
   const rows = unsqueeze(a, 2);
@@ -120,6 +165,7 @@ export function matmul(x: Tensor, y: Tensor): Tensor {
   }
   const M = x.shape[dx - 2] as number;
   const N = y.shape[dy - 1] as number;
+  if (dx === 2 && dy === 2 && packs(x, M, N, inner)) return twoMatrices(x, y, M, N, inner);
   if (dy === 2) {
     // One product of many rows.
     const lead = x.shape.slice(0, -2);
@@ -133,12 +179,37 @@ export function matmul(x: Tensor, y: Tensor): Tensor {
   return reshape(bmm3(a, b), [...lead, M, N]);
 }
 
+/** The usual case, without the views that the others are brought to one form by. */
+function twoMatrices(x: Tensor, y: Tensor, M: number, N: number, K: number): Tensor {
+  const out = packed(matrix(x), matrix(y), null, 1, M, N, K, [M, N]);
+  if (records([x, y])) {
+    const needsX = x.requiresGrad;
+    const needsY = y.requiresGrad;
+    record("matmul", [x, y], [out], [needsY ? x : null, needsX ? y : null], (grads, node) => {
+      const g = grads[0] as Tensor;
+      if (isGradEnabled() || K <= fewRows) {
+        return [
+          needsX ? matmul(g, transpose(node.input(1), 0, 1)) : null,
+          needsY ? matmul(transpose(node.input(0), 0, 1), g) : null,
+        ];
+      }
+      return [
+        needsX ? packed(matrix(g), flipped(matrix(node.input(1))), null, 1, M, K, N, [M, K]) : null,
+        needsY ? packed(flipped(matrix(node.input(0))), matrix(g), null, 1, K, N, M, [K, N]) : null,
+      ];
+    });
+  }
+  return out;
+}
+
 function bmm3(a: Tensor, b: Tensor): Tensor {
   const out = product(a, b, null, [a.shape[0] as number, a.shape[1] as number, b.shape[2] as number]);
   if (records([a, b])) {
-    record("matmul", [a, b], [out], [b.requiresGrad || a.requiresGrad ? a : null, b], ([g], node) => [
-      a.requiresGrad ? bmm3(g as Tensor, transpose(node.input(1), 1, 2)) : null,
-      b.requiresGrad ? bmm3(transpose(node.input(0), 1, 2), g as Tensor) : null,
+    const needsA = a.requiresGrad;
+    const needsB = b.requiresGrad;
+    record("matmul", [a, b], [out], [needsB ? a : null, needsA ? b : null], ([g], node) => [
+      needsA ? bmm3(g as Tensor, transpose(node.input(1), 1, 2)) : null,
+      needsB ? bmm3(transpose(node.input(0), 1, 2), g as Tensor) : null,
     ]);
   }
   return out;
@@ -182,7 +253,7 @@ export function outer(x: Tensor, y: Tensor): Tensor {
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   check("linear", x, weight);
   const n = x.shape.length;
-  const inputs = weight.shape[weight.shape.length - 1];
+  const inputs = weight.shape[weight.shape.length - 1] as number;
   if (weight.shape.length !== 2)
     throw new ShapeError(`linear: the weight has shape ${show(weight.shape)}; expected (out, in)`);
   if (n === 0 || x.shape[n - 1] !== inputs) {
@@ -199,27 +270,44 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   }
   const lead = n === 1 ? noShape : x.shape.slice(0, -1);
   const rows = numelOf(lead);
-  const out =
-    rows === 1 && x.contiguous_ && weight.contiguous_ && isFloating(x.dtype)
-      ? oneRow(x, weight, bias, lead, inputs as number, outputs)
-      : manyRows(x.detach(), weight.detach(), bias?.detach() ?? null, lead, rows, inputs as number, outputs);
+  const xRows = packs(x, rows, outputs, inputs) ? rowsOf(x, inputs) : null;
+  let out: Tensor;
+  if (xRows !== null) {
+    out = packed(xRows, flipped(matrix(weight)), bias, 1, rows, outputs, inputs, [...lead, outputs]);
+  } else if (rows === 1 && x.contiguous_ && weight.contiguous_ && isFloating(x.dtype)) {
+    out = oneRow(x, weight, bias, lead, inputs, outputs);
+  } else {
+    out = manyRows(x.detach(), weight.detach(), bias?.detach() ?? null, lead, rows, inputs, outputs);
+  }
   if (records([x, weight, bias])) {
-    const needs = [x.requiresGrad, weight.requiresGrad, bias?.requiresGrad ?? false] as const;
-    const shape = x.shape;
-    record("linear", [x, weight, bias], [out], [needs[1] ? x : null, needs[0] ? weight : null], ([grad], node) => {
-      const g = flatRows(grad as Tensor, rows, outputs);
-      if (rows === 1 && !isGradEnabled() && g.contiguous_) {
-        const v = needs[1] ? node.input(0) : null;
+    const needsX = x.requiresGrad;
+    const needsWeight = weight.requiresGrad;
+    const needsBias = bias?.requiresGrad ?? false;
+    const { shape } = x;
+    record("linear", [x, weight, bias], [out], [needsWeight ? x : null, needsX ? weight : null], (grads, node) => {
+      const grad = grads[0] as Tensor;
+      if (rows === 1 && !isGradEnabled() && grad.contiguous_) {
+        const v = needsWeight ? node.input(0) : null;
         return [
-          needs[0] ? oneRowBack(g, node.input(1), shape) : null,
-          v === null ? null : outerGradient(g, v.contiguous_ ? v : v.contiguous(), weight.shape),
-          needs[2] ? reshape(g, [outputs]) : null,
+          needsX ? oneRowBack(grad, node.input(1), shape) : null,
+          v === null ? null : outerGradient(grad, v.contiguous_ ? v : v.contiguous(), weight.shape),
+          needsBias ? reshape(grad, [outputs]) : null,
         ];
       }
+      const gRows = xRows !== null && inputs > fewRows && !isGradEnabled() ? rowsOf(grad, outputs) : null;
+      if (gRows !== null) {
+        const v = needsWeight ? rowsOf(node.input(0), inputs) : null;
+        return [
+          needsX ? packed(gRows, matrix(node.input(1)), null, 1, rows, inputs, outputs, shape) : null,
+          v === null ? null : packed(flipped(gRows), v, null, 1, outputs, inputs, rows, weight.shape),
+          needsBias ? sum(flatRows(grad, rows, outputs), 0) : null,
+        ];
+      }
+      const g = flatRows(grad, rows, outputs);
       return [
-        needs[0] ? reshape(matmul(g, node.input(1)), shape) : null,
-        needs[1] ? weightGradient(g, flatRows(node.input(0), rows, inputs as number)) : null,
-        needs[2] ? (rows === 1 ? reshape(g, [outputs]) : sum(g, 0)) : null,
+        needsX ? reshape(matmul(g, node.input(1)), shape) : null,
+        needsWeight ? weightGradient(g, flatRows(node.input(0), rows, inputs)) : null,
+        needsBias ? (rows === 1 ? reshape(g, [outputs]) : sum(g, 0)) : null,
       ];
     });
   }
@@ -227,22 +315,27 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
 }
 const noShape: Shape = [];
 
+/** The vector, the weight, then one number a row. */
+const dotLayout = ["column", "full", "row", "row"] as const;
+
 /** One vector: a dot product for each row of the weight. */
 function oneRow(x: Tensor, weight: Tensor, bias: Tensor | null, lead: Shape, inputs: number, outputs: number): Tensor {
-  const out = emptyTensor([...lead, outputs], x.dtype, x.device);
-  if (bias === null) dot.callFlat([x, weight], [out], ["column", "full", "row"], outputs, inputs, x.dtype);
-  else dotBias.callFlat([x, weight, bias], [out], ["column", "full", "row", "row"], outputs, inputs, x.dtype);
+  const out = emptyTensor(lead.length === 0 ? [outputs] : [...lead, outputs], x.dtype, x.device);
+  if (bias === null) dot.callFlat([x, weight, out], 2, dotLayout, outputs, inputs, x.dtype);
+  else dotBias.callFlat([x, weight, bias, out], 3, dotLayout, outputs, inputs, x.dtype);
   return out;
 }
+
+const backLayout = ["row", "full"] as const;
 
 /** The gradient of one row's input: Wᵀ·g, down the columns of the weight. */
 function oneRowBack(g: Tensor, weight: Tensor, shape: Shape): Tensor {
   const [outputs, inputs] = weight.shape as [number, number];
   if (!weight.contiguous_ || !isFloating(g.dtype) || g.dtype !== weight.dtype || inputs === 0 || outputs === 0) {
-    return reshape(matmul(g, weight), shape);
+    return reshape(matmul(flatRows(g, 1, outputs), weight), shape);
   }
   const out = emptyTensor(shape, g.dtype, g.device);
-  dot.callColumns([g, weight], [out], ["row", "full"], inputs, outputs, g.dtype);
+  dot.callColumns([g, weight, out], 2, backLayout, inputs, outputs, g.dtype);
   return out;
 }
 

@@ -34,13 +34,15 @@ const logSoftmaxBack = new Rows("logSoftmaxBackward", 2, (x) => {
   return element(k.sub(g, k.mul(k.exp(y), k.reduce("sum", g))));
 });
 
+/** Softmax and its gradient have at most three operands. */
+const allFull = ["full", "full", "full"] as const;
+
 function along(rows: Rows, inputs: readonly Tensor[], d: number): Tensor {
   const x = inputs[0] as Tensor;
   const length = x.shape[d] as number;
   if (d === x.shape.length - 1 && x.numel() > 0 && inputs.every((t) => t.contiguous_ && t.dtype === x.dtype)) {
     const out = emptyTensor(x.shape, x.dtype, x.device);
-    const layout = [...inputs, out].map(() => "full" as const);
-    rows.callFlat(inputs, [out], layout, x.numel() / length, length, x.dtype);
+    rows.callFlat([...inputs, out], inputs.length, allFull, x.numel() / length, length, x.dtype);
     return out;
   }
   const dims = x.shape.length === 0 ? [] : [d];
@@ -135,14 +137,8 @@ export function layerNorm(
   if (n === 0 || lead < 0 || !sameShape(x.shape.slice(lead), normalizedShape)) {
     throw new ShapeError(`layerNorm: input ${show(x.shape)} does not end in ${show(normalizedShape)}`);
   }
-  for (const [name, t] of [
-    ["weight", weight],
-    ["bias", bias],
-  ] as const) {
-    if (t !== null && !sameShape(t.shape, normalizedShape)) {
-      throw new ShapeError(`layerNorm: the ${name} has shape ${show(t.shape)}; expected ${show(normalizedShape)}`);
-    }
-  }
+  checkParameter("weight", weight, normalizedShape);
+  checkParameter("bias", bias, normalizedShape);
   const dims = Array.from({ length: n }, (_, i) => lead + i);
   const leadDims = Array.from({ length: lead }, (_, i) => i);
   const inverse = 1 / numelOf(normalizedShape);
@@ -206,6 +202,15 @@ export function layerNorm(
   return out;
 }
 
+function checkParameter(name: string, t: Tensor | null, shape: Shape): void {
+  if (t !== null && !sameShape(t.shape, shape)) {
+    throw new ShapeError(`layerNorm: the ${name} has shape ${show(t.shape)}; expected ${show(shape)}`);
+  }
+}
+
+const plainLayout = ["full", "full", "row", "row"] as const;
+const affineLayout = ["full", "column", "column", "full", "row", "row"] as const;
+
 /** Rows side by side: `count` of `length`. */
 function flatNorm(
   kernel: Rows,
@@ -217,11 +222,18 @@ function flatNorm(
 ): [Tensor, Tensor, Tensor] {
   const { shape, dtype, device } = inputs[0] as Tensor;
   const lead = shape.map((n, d) => (d < shape.length - dims ? n : 1));
-  const outputs = [shape, lead, lead].map((s) => emptyTensor(s, dtype, device)) as [Tensor, Tensor, Tensor];
-  const layout = inputs.map((_, i) => (i === 0 ? ("full" as const) : ("column" as const)));
-  kernel.callFlat(inputs, outputs, [...layout, "full", "row", "row"], count, length, dtype, scalars);
+  const outputs: [Tensor, Tensor, Tensor] = [
+    emptyTensor(shape, dtype, device),
+    emptyTensor(lead, dtype, device),
+    emptyTensor(lead, dtype, device),
+  ];
+  const layout = inputs.length === 1 ? plainLayout : affineLayout;
+  kernel.callFlat([...inputs, ...outputs], inputs.length, layout, count, length, dtype, scalars);
   return outputs;
 }
+
+const inputLayout = ["full", "full", "row", "row", "column", "full"] as const;
+const parameterLayout = ["full", "full", "row", "row"] as const;
 
 /** `inputs`: gradient, input, mean and 1/σ. */
 function flatGradients(
@@ -233,16 +245,15 @@ function flatGradients(
   length: number,
 ): (Tensor | null)[] {
   const { shape, dtype, device } = inputs[1] as Tensor;
-  const layout = ["full", "full", "row", "row"] as const;
   let gx: Tensor | null = null;
   if (needs[0]) {
     gx = emptyTensor(shape, dtype, device);
-    const whole = [...layout, "column", "full"] as const;
-    layerNormBack.callFlat([...inputs, weight], [gx], whole, count, length, dtype, [1 / length]);
+    layerNormBack.callFlat([...inputs, weight, gx], 5, inputLayout, count, length, dtype, [1 / length]);
   }
   if (!needs[1] && !needs[2]) return [gx, null, null];
-  const [gw, gb] = [0, 1].map(() => emptyTensor(normalizedShape, dtype, device)) as [Tensor, Tensor];
-  layerNormParams.callColumns(inputs, [gw, gb], layout, length, count, dtype);
+  const gw = emptyTensor(normalizedShape, dtype, device);
+  const gb = emptyTensor(normalizedShape, dtype, device);
+  layerNormParams.callColumns([...inputs, gw, gb], 4, parameterLayout, length, count, dtype);
   return [gx, needs[1] ? gw : null, needs[2] ? gb : null];
 }
 

@@ -4,18 +4,18 @@
  */
 import { type Gradient, isDeferred } from "../autograd/tape.js";
 import * as k from "../kernel/expr.js";
-import type { Expr } from "../kernel/ir.js";
-import { type ValueType, valueTypeOf } from "../kernel/ir.js";
+import type { Expr, ValueType } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { hostNumbers } from "./capture.js";
 import { type BodyStore, LoopFamily } from "./core.js";
+import { computeType } from "./dtype.js";
 import { OuterProduct } from "./outer.js";
 
 type Rule = (state: readonly Expr[], settings: readonly Expr[]) => readonly Expr[];
 
 /** Tensors [parameter, …state] and a gradient; writes the parameter and the state. */
 class Update {
-  private readonly families = new Map<string, LoopFamily>();
+  private readonly families = { plain: new Map<ValueType, LoopFamily>(), outer: new Map<ValueType, LoopFamily>() };
   constructor(
     private readonly name: string,
     private readonly inputs: number,
@@ -29,45 +29,48 @@ class Update {
       numbers();
       return;
     }
-    const written = [parameter, ...state];
-    let flat = true;
-    for (const t of written) {
+    let flat = parameter.contiguous_;
+    parameter.buffer.version += 1;
+    for (let i = 0; i < state.length; i++) {
+      const t = state[i] as Tensor;
       if (!t.contiguous_) flat = false;
       t.buffer.version += 1;
     }
     if (gradient instanceof OuterProduct && flat) {
-      this.runOuter(gradient, written, hostNumbers(numbers));
+      this.runOuter(parameter, gradient, state, hostNumbers(numbers));
       return;
     }
     if (isDeferred(gradient)) gradient = gradient.compute();
     const settings = hostNumbers(numbers);
-    const all = [parameter, gradient, ...state, ...written];
-    const inputs = this.inputs;
+    const operands = [parameter, gradient];
+    for (let i = 0; i < state.length; i++) operands.push(state[i] as Tensor);
+    operands.push(parameter);
+    for (let i = 0; i < state.length; i++) operands.push(state[i] as Tensor);
     const family = this.family(parameter, false);
-    if (flat && gradient.contiguous_) family.runFlat(all, inputs, n, settings);
+    if (flat && gradient.contiguous_) family.runFlat(operands, this.inputs, n, settings);
     else {
-      const strides = all.map((t) => t.strides);
-      family.run(all, inputs, parameter.shape, [], strides, settings);
+      const strides = operands.map((t) => t.strides);
+      family.run(operands, this.inputs, parameter.shape, [], strides, settings);
     }
   }
 
   private runOuter(
+    parameter: Tensor,
     { column, row, shape }: OuterProduct,
-    written: readonly Tensor[],
+    state: readonly Tensor[],
     settings: readonly number[],
   ): void {
-    const [parameter, ...state] = written as [Tensor, ...Tensor[]];
     const [m, n] = shape as [number, number];
-    const operands = [parameter, column, row, ...state, ...written];
+    const operands = [parameter, column, row, ...state, parameter, ...state];
     const down = operands.map((_, i) => (i === 1 ? 1 : i === 2 ? 0 : n));
     const along = operands.map((_, i) => (i === 1 ? 0 : 1));
     this.family(parameter, true).runPlane("map", operands, this.inputs + 1, m, n, down, along, settings);
   }
 
   private family(parameter: Tensor, outer: boolean): LoopFamily {
-    const type = valueTypeOf[parameter.dtype];
-    const key = outer ? `${type}outer` : type;
-    let family = this.families.get(key);
+    const type = computeType(parameter.dtype);
+    const families = outer ? this.families.outer : this.families.plain;
+    let family = families.get(type);
     if (family === undefined) {
       const build = (load: (i: number) => Expr, scalar: (i: number) => Expr): BodyStore[] => {
         const operands = Array.from({ length: this.inputs + (outer ? 1 : 0) }, (_, i) => k.cast(load(i), type));
@@ -76,7 +79,7 @@ class Update {
         return this.rule(operands, settings).map((value) => ({ value, per: "element" }));
       };
       family = new LoopFamily({ name: this.name, build }, new Array<ValueType>(this.settings).fill(type));
-      this.families.set(key, family);
+      families.set(type, family);
     }
     return family;
   }
@@ -186,6 +189,23 @@ export function adamStep(
   else adamAms.run(parameter, gradient, [expAvg, expAvgSq, maxExpAvgSq], settings);
 }
 
+/** 1 − βᵗ, kept from one parameter to the next: they mostly are at the same step. */
+class BiasCorrection {
+  private beta = 0;
+  private step = 0;
+  private value = 0;
+  at(beta: number, step: number): number {
+    if (beta !== this.beta || step !== this.step) {
+      this.beta = beta;
+      this.step = step;
+      this.value = 1 - beta ** step;
+    }
+    return this.value;
+  }
+}
+const firstCorrection = new BiasCorrection();
+const secondCorrection = new BiasCorrection();
+
 function adamNumbers(o: AdamSettings): number[] {
   return [
     o.maximize ? -1 : 1,
@@ -195,8 +215,8 @@ function adamNumbers(o: AdamSettings): number[] {
     1 - o.beta1,
     o.beta2,
     1 - o.beta2,
-    o.lr / (1 - o.beta1 ** o.step),
-    1 / Math.sqrt(1 - o.beta2 ** o.step),
+    o.lr / firstCorrection.at(o.beta1, o.step),
+    1 / Math.sqrt(secondCorrection.at(o.beta2, o.step)),
     o.eps,
   ];
 }

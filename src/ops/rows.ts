@@ -3,10 +3,10 @@
  * many as went in (softmax, layer norm), or both. The pieces that reductions, softmax, norms and losses are made of.
  */
 import * as k from "../kernel/expr.js";
-import { type Expr, type ValueType, valueTypeOf } from "../kernel/ir.js";
+import type { Expr, ValueType } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type BodyStore, emptyTensor, LoopFamily, viewAt } from "./core.js";
-import type { DType } from "./dtype.js";
+import { computeType, type DType } from "./dtype.js";
 import { contiguousStrides, numelOf, type Shape, sameShape } from "./shape.js";
 
 export interface RowOutput {
@@ -44,7 +44,7 @@ export class Rows {
   ) {}
 
   call(c: RowCall): Tensor[] {
-    const compute = valueTypeOf[c.compute];
+    const compute = computeType(c.compute);
     const { family, per } = this.family(compute);
     const rank = c.shape.length;
     const folded = new Set(c.dims);
@@ -82,28 +82,25 @@ export class Rows {
   }
 
   /**
-   * The same where the layout is known beforehand: `outer` rows of `inner` numbers, each operand (then each output) either
+   * The same where the layout is known beforehand: `outer` rows of `inner` numbers, each operand (inputs, then outputs) either
    * whole ("full"), one a column ("column") or one a row ("row"), and all of them contiguous.
    */
   callFlat(
-    inputs: readonly Tensor[],
-    outputs: readonly Tensor[],
+    operands: readonly Tensor[],
+    inputs: number,
     layout: readonly ("full" | "column" | "row")[],
     outer: number,
     inner: number,
     compute: DType,
-    scalars: readonly number[] = [],
+    scalars: readonly number[] = noScalars,
   ): void {
-    const { family } = this.family(valueTypeOf[compute]);
-    const outerStrides: number[] = [];
-    const innerStrides: number[] = [];
-    for (let i = 0; i < layout.length; i++) {
+    for (let i = 0; i < operands.length; i++) {
       const l = layout[i];
-      outerStrides.push(l === "full" ? inner : l === "row" ? 1 : 0);
-      innerStrides.push(l === "row" ? 0 : 1);
+      firstStrides[i] = l === "full" ? inner : l === "row" ? 1 : 0;
+      secondStrides[i] = l === "row" ? 0 : 1;
     }
-    const operands = [...inputs, ...outputs];
-    family.runPlane("rows", operands, inputs.length, outer, inner, outerStrides, innerStrides, scalars);
+    const { family } = this.family(computeType(compute));
+    family.runPlane("rows", operands, inputs, outer, inner, firstStrides, secondStrides, scalars);
   }
 
   /**
@@ -111,17 +108,21 @@ export class Rows {
    * outputs ("full"), or one number for all of them ("row").
    */
   callColumns(
-    inputs: readonly Tensor[],
-    outputs: readonly Tensor[],
+    operands: readonly Tensor[],
+    inputs: number,
     layout: readonly ("full" | "row")[],
     count: number,
     folded: number,
     compute: DType,
   ): void {
-    const { family } = this.family(valueTypeOf[compute]);
-    const first = [...layout.map((l) => (l === "full" ? 1 : 0)), ...outputs.map(() => 1)];
-    const second = [...layout.map((l) => (l === "full" ? count : 1)), ...outputs.map(() => 0)];
-    family.runPlane("columns", [...inputs, ...outputs], inputs.length, count, folded, first, second, []);
+    for (let i = 0; i < operands.length; i++) {
+      const output = i >= inputs;
+      const full = layout[i] === "full";
+      firstStrides[i] = output || full ? 1 : 0;
+      secondStrides[i] = output ? 0 : full ? count : 1;
+    }
+    const { family } = this.family(computeType(compute));
+    family.runPlane("columns", operands, inputs, count, folded, firstStrides, secondStrides, noScalars);
   }
 
   /** Everything folded into one number, without a search for a layout where the operands are contiguous and of one shape. */
@@ -130,16 +131,26 @@ export class Rows {
     shape: Shape,
     compute: DType,
     output: DType,
-    scalars: readonly number[] = [],
+    scalars: readonly number[] = noScalars,
   ): Tensor {
-    if (inputs.every((t) => t.contiguous_ && sameShape(t.shape, shape))) {
-      const out = emptyTensor([], output, (inputs[0] as Tensor).device);
-      const layout = [...inputs.map(() => "full" as const), "row" as const];
-      this.callFlat(inputs, [out], layout, 1, numelOf(shape), compute, scalars);
-      return out;
+    let flat = true;
+    for (let i = 0; i < inputs.length; i++) {
+      const t = inputs[i] as Tensor;
+      if (!t.contiguous_ || !sameShape(t.shape, shape)) flat = false;
     }
-    const dims = shape.map((_, i) => i);
-    return this.call({ inputs, shape, dims, compute, outputs: [output], scalars })[0] as Tensor;
+    if (!flat) {
+      const dims = shape.map((_, i) => i);
+      return this.call({ inputs, shape, dims, compute, outputs: [output], scalars })[0] as Tensor;
+    }
+    const out = emptyTensor([], output, (inputs[0] as Tensor).device);
+    const n = numelOf(shape);
+    for (let i = 0; i <= inputs.length; i++) {
+      firstStrides[i] = i === inputs.length ? 1 : n;
+      secondStrides[i] = i === inputs.length ? 0 : 1;
+    }
+    const { family } = this.family(computeType(compute));
+    family.runPlane("rows", [...inputs, out], inputs.length, 1, n, firstStrides, secondStrides, scalars);
+    return out;
   }
 
   private family(compute: ValueType): { family: LoopFamily; per: ("row" | "element")[] } {
@@ -165,3 +176,8 @@ export class Rows {
     return made;
   }
 }
+
+const noScalars: readonly number[] = [];
+/** Scratch for the strides of a launch. */
+const firstStrides: number[] = [];
+const secondStrides: number[] = [];

@@ -117,7 +117,7 @@ export function checkShape(op: string, shape: Shape): void {
 /** `shape` with one −1 replaced by what is left of `numel`. */
 export function inferShape(op: string, shape: Shape, numel: number): number[] {
   const at = shape.indexOf(-1);
-  const out = [...shape];
+  const out = shape.slice();
   if (at >= 0) {
     if (shape.indexOf(-1, at + 1) >= 0) throw new ShapeError(`${op}: only one size of ${show(shape)} may be -1`);
     out[at] = 1;

@@ -4,6 +4,7 @@
  */
 import { withRegion } from "../autograd/region.js";
 import { StateDictError, ValueError } from "../errors.js";
+import { checkStateDict } from "../nn/state-dict.js";
 import { capturing, structureChanged } from "../ops/capture.js";
 import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
 import {
@@ -189,6 +190,7 @@ export abstract class Optimizer<Options extends object> {
    */
   loadStateDict(stateDict: GivenStateDict): void {
     const where = `${this.name()}.loadStateDict`;
+    checkStateDict(where, stateDict);
     if (!Array.isArray(stateDict.param_groups) || typeof stateDict.state !== "object") {
       throw new StateDictError(`${where}: not an optimiser's state dict: it has no param_groups and state`);
     }

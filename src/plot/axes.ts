@@ -1,4 +1,5 @@
 /** What charts with two axes have in common: matplotlib's options, and how they read in Vega-Lite's terms. */
+import { checkList, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { Figure } from "./figure.js";
 import { type Colours, type Theme, themes } from "./theme.js";
@@ -33,6 +34,7 @@ const inch = 72;
 const margin = 10;
 
 export function sizeOf(what: string, figsize: readonly [number, number] = [7.5, 5]): { width: number; height: number } {
+  checkList(what, "figsize", figsize);
   const [width, height] = figsize;
   if (!(width > 0 && height > 0 && width <= 200 && height <= 200)) {
     throw new ValueError(`${what}: figsize is ${width} × ${height} inches; each must be above 0 and at most 200`);
@@ -69,14 +71,36 @@ export function quantitative(
   };
 }
 
-export function checkAxes(what: string, { xlim, ylim, xscale, yscale, alpha, figsize }: AxesOptions): void {
+export function checkAxes(what: string, options: AxesOptions): void {
+  const { xlim, ylim, xticks, yticks, xscale, yscale, alpha, figsize } = options;
   sizeOf(what, figsize);
+  for (const [name, text] of Object.entries({ title: options.title, xlabel: options.xlabel, ylabel: options.ylabel })) {
+    if (text !== undefined && typeof text !== "string") refuseArgument(what, name, text, "a string");
+  }
+  for (const [name, flag] of Object.entries({ grid: options.grid, legend: options.legend })) {
+    if (flag !== undefined && typeof flag !== "boolean") refuseArgument(what, name, flag, "true or false");
+  }
+  for (const [name, scale] of Object.entries({ xscale, yscale })) {
+    if (scale !== undefined && scale !== "linear" && scale !== "log")
+      refuseArgument(what, name, scale, '"linear" or "log"');
+  }
+  for (const [name, ticks] of Object.entries({ xticks, yticks })) {
+    if (ticks === undefined) continue;
+    checkList(what, name, ticks);
+    if (!ticks.every(Number.isFinite)) throw new ValueError(`${what}: ${name} are ${ticks.join(", ")}`);
+  }
   for (const [name, limits, scale] of [
     ["xlim", xlim, xscale],
     ["ylim", ylim, yscale],
   ] as const) {
     if (limits === undefined) continue;
-    if (!limits.every(Number.isFinite) || limits[0] === limits[1] || (scale === "log" && Math.min(...limits) <= 0)) {
+    checkList(what, name, limits);
+    if (
+      limits.length !== 2 ||
+      !limits.every(Number.isFinite) ||
+      limits[0] === limits[1] ||
+      (scale === "log" && Math.min(...limits) <= 0)
+    ) {
       throw new ValueError(`${what}: ${name} is ${limits.join(" to ")}`);
     }
   }

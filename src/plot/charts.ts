@@ -1,4 +1,5 @@
 /** Lines, points, bars and histograms. Each is a description; Vega draws it (`vega.ts`). */
+import { checkObject, checkOptions, refuseArgument } from "../arguments.js";
 import { ShapeError, ValueError } from "../errors.js";
 import { type AxesOptions, chart, quantitative, sizeOf } from "./axes.js";
 import type { Figure } from "./figure.js";
@@ -21,10 +22,11 @@ interface Row {
 }
 
 function rowsOf(what: string, x: Numbers | undefined, curves: Curves): { rows: Row[]; names: string[] } {
+  if (!isNumbers(curves)) checkObject(what, "y", curves, "a list of numbers, a tensor, or an object of them by name");
   const named = isNumbers(curves) ? { "": curves } : curves;
-  const xs = x === undefined ? undefined : numbersOf(what, x);
+  const xs = x === undefined ? undefined : numbersOf(what, x, "x");
   const rows = Object.entries(named).flatMap(([name, values]) => {
-    const ys = numbersOf(what, values);
+    const ys = numbersOf(what, values, name === "" ? "y" : JSON.stringify(name));
     if (xs !== undefined && xs.length !== ys.length) {
       throw new ShapeError(
         `${what}: ${xs.length} values of x and ${ys.length} of ${name === "" ? "y" : JSON.stringify(name)}`,
@@ -103,6 +105,7 @@ export function line(y: Curves, options?: LineOptions): Figure;
 export function line(x: Numbers, y: Curves, options?: LineOptions): Figure;
 export function line(first: Curves, second?: Curves | LineOptions, third?: LineOptions): Figure {
   const { x, y, options } = split<LineOptions>(first, second, third);
+  checkOptions("line", options);
   const { rows, names } = rowsOf("line", x, y);
   const { alpha = 1, marker } = options;
   return chart("line", options, (colours) => ({
@@ -117,6 +120,12 @@ export function line(first: Curves, second?: Curves | LineOptions, third?: LineO
     },
     encoding: { ...axesOf(options), color: colourBy(names, colours, legendFor(rows, names, options, true)) },
   }));
+}
+
+/** Labels as text: of a list or a column, one a point or bar. */
+function namesOf(what: string, labels: Iterable<string | number>): string[] {
+  if (!isNumbers(labels)) refuseArgument(what, "labels", labels, "a list");
+  return Array.from(labels as Iterable<string | number>, String);
 }
 
 export interface ScatterOptions extends AxesOptions {
@@ -135,8 +144,11 @@ export interface ScatterOptions extends AxesOptions {
  * plot.scatter(torch.randn([100]), torch.randn([100]), { xlabel: "x", ylabel: "y", alpha: 0.6 });
  */
 export function scatter(x: Numbers, y: Numbers, options: ScatterOptions = {}): Figure {
+  checkOptions("scatter", options);
+  if (options.s !== undefined && !(options.s >= 0 && options.s < 1e6))
+    throw new ValueError(`scatter: s is ${options.s}, an area`);
   const { rows } = rowsOf("scatter", x, y);
-  const labels = options.labels === undefined ? undefined : [...options.labels].map(String);
+  const labels = options.labels === undefined ? undefined : namesOf("scatter", options.labels);
   if (labels !== undefined && labels.length !== rows.length) {
     throw new ShapeError(`scatter: ${labels.length} labels for ${rows.length} points`);
   }
@@ -169,8 +181,9 @@ export interface BarOptions extends Omit<AxesOptions, "xlim" | "xticks" | "xscal
  * plot.bar(output, { ylim: [0, 1], title: "answer" });
  */
 export function bar(values: Numbers, options: BarOptions = {}): Figure {
+  checkOptions("bar", options);
   const heights = numbersOf("bar", values);
-  const labels = options.labels === undefined ? heights.map((_, i) => String(i)) : [...options.labels].map(String);
+  const labels = options.labels === undefined ? heights.map((_, i) => String(i)) : namesOf("bar", options.labels);
   if (labels.length !== heights.length) throw new ShapeError(`bar: ${labels.length} labels for ${heights.length} bars`);
   const rows = heights.map((y, i) => ({ i, y: plain(y), marked: i === options.highlight }));
   // A letter is about 7 pixels wide; what would run into its neighbour is turned.
@@ -208,6 +221,7 @@ export interface HistOptions extends AxesOptions {
  * plot.hist(torch.randn([1000]), { bins: 40, xlabel: "weight" });
  */
 export function hist(values: Numbers, options: HistOptions = {}): Figure {
+  checkOptions("hist", options);
   const { bins = 30 } = options;
   if (!(Number.isInteger(bins) && bins > 0 && bins <= 10_000)) throw new ValueError(`hist: bins is ${bins}`);
   const numbers = numbersOf("hist", values).filter(Number.isFinite);

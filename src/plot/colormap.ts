@@ -1,4 +1,5 @@
 /** Colour maps by matplotlib's names: ColorBrewer's, and the perceptually uniform ones. The tables are d3-scale-chromatic's. */
+import { refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { optional } from "./optional.js";
 
@@ -50,6 +51,7 @@ const own: Readonly<Record<string, (t: number) => number>> = { gray: (t) => t * 
 
 /** Throws ValueError for a name that is not known. */
 export function checkColorMap(what: string, name: string): void {
+  if (typeof name !== "string") refuseArgument(what, "cmap", name, "the name of a colour map");
   const base = name.replace(/_r$/, "");
   if (Object.hasOwn(own, base) || Object.hasOwn(maps, base)) return;
   const names = [...Object.keys(own), ...Object.keys(maps)].sort();

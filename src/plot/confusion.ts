@@ -1,4 +1,5 @@
 /** What a classifier takes for what: a row a class, a column an answer. */
+import { checkOptions, checkStrings } from "../arguments.js";
 import { ShapeError, ValueError } from "../errors.js";
 import { chart, type FigureOptions } from "./axes.js";
 import type { Figure } from "./figure.js";
@@ -22,8 +23,9 @@ export interface ConfusionOptions extends FigureOptions {
  * plot.confusionMatrix([0, 1, 1, 2], [0, 1, 2, 2]);
  */
 export function confusionMatrix(labels: Numbers, predictions: Numbers, options: ConfusionOptions = {}): Figure {
-  const truth = numbersOf("confusionMatrix", labels);
-  const answers = numbersOf("confusionMatrix", predictions);
+  checkOptions("confusionMatrix", options);
+  const truth = numbersOf("confusionMatrix", labels, "labels");
+  const answers = numbersOf("confusionMatrix", predictions, "predictions");
   if (truth.length !== answers.length) {
     throw new ShapeError(`confusionMatrix: ${truth.length} labels and ${answers.length} predictions`);
   }
@@ -31,6 +33,7 @@ export function confusionMatrix(labels: Numbers, predictions: Numbers, options: 
   if (odd !== undefined) throw new ValueError(`confusionMatrix: ${odd} is no class; classes are 0, 1, 2 …`);
   const highest = [...truth, ...answers].reduce((a, b) => Math.max(a, b), -1) + 1;
   const { classes = Array.from({ length: highest }, (_, i) => String(i)), normalize = false } = options;
+  checkStrings("confusionMatrix", "classes", classes);
   if (classes.length < highest)
     throw new ValueError(`confusionMatrix: ${classes.length} classes, and one is ${highest - 1}`);
   const n = classes.length;

@@ -17,7 +17,7 @@ interface Kernels {
 
 const symbol = Symbol.for("Jupyter.display");
 /** Milliseconds. */
-const sending = 50;
+const sending = 250;
 /** Best first: a kernel that shows one form gets the first that there is. */
 const preference = ["text/html", "image/svg+xml", "text/plain"];
 

@@ -2,8 +2,10 @@
  * A figure: something that draws itself as SVG, and so as PNG, as a page, in a terminal, a notebook and a document. What
  * is drawn is left to the kinds of figures, pixels and files to `#raster`.
  */
+
 import { writeFileAtomic } from "#files";
 import { rasterize, showInTerminal, type TerminalOptions } from "#raster";
+import { checkOptions, checkPath, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { displayInNotebook } from "./display.js";
 import { base64, escapeXml, page } from "./page.js";
@@ -57,7 +59,10 @@ export class Figure {
   }
 
   /** The figure as an SVG element. */
-  async svg({ theme = "light" }: RenderOptions = {}): Promise<string> {
+  async svg(options: RenderOptions = {}): Promise<string> {
+    checkOptions("Figure.svg", options);
+    const { theme = "light" } = options;
+    if (theme !== "light" && theme !== "dark") refuseArgument("Figure", "theme", theme, '"light" or "dark"');
     const text = await this.#draw(theme);
     // Several figures may stand in one page, where names are shared.
     const prefix = `f${++drawn}-`;
@@ -69,13 +74,17 @@ export class Figure {
   }
 
   /** The figure as PNG bytes. Needs `@napi-rs/canvas` in Node. */
-  async png({ theme = "light", scale = 2 }: SaveOptions = {}): Promise<Uint8Array> {
+  async png(options: SaveOptions = {}): Promise<Uint8Array> {
+    checkOptions("Figure.png", options);
+    const { theme = "light", scale = 2 } = options;
     if (!(scale > 0 && scale <= 16)) throw new ValueError(`png: scale is ${scale}; it must be above 0 and at most 16`);
     return rasterize(await this.svg({ theme }), scale);
   }
 
   /** The figure as a page that needs nothing else. */
-  async html({ theme }: RenderOptions = {}): Promise<string> {
+  async html(options: RenderOptions = {}): Promise<string> {
+    checkOptions("Figure.html", options);
+    const { theme } = options;
     if (theme !== undefined) return page(this.title, { [theme]: await this.svg({ theme }) });
     return page(this.title, { light: await this.svg({ theme: "light" }), dark: await this.svg({ theme: "dark" }) });
   }
@@ -86,6 +95,8 @@ export class Figure {
    * Errors: ValueError for another end, DataError where it cannot be written or the library that draws is absent.
    */
   async save(path: string, options: SaveOptions = {}): Promise<void> {
+    checkPath("Figure.save", path);
+    checkOptions("Figure.save", options);
     const form = /\.(svg|png|html)$/i.exec(path)?.[1]?.toLowerCase();
     if (form === undefined) throw new ValueError(`Figure.save: ${path} does not end in .svg, .png or .html`);
     if (form === "png") writeFileAtomic(path, await this.png(options));
@@ -94,6 +105,9 @@ export class Figure {
 
   /** Puts the figure into a page's element, in place of what it holds. */
   async mount(element: { innerHTML: string }, options: RenderOptions = {}): Promise<void> {
+    if (typeof element !== "object" || element === null || !("innerHTML" in element)) {
+      refuseArgument("Figure.mount", "element", element, "an element of a page");
+    }
     element.innerHTML = await this.svg(options);
   }
 
@@ -102,6 +116,7 @@ export class Figure {
    * notebooks of Deno and tslab as output of the cell.
    */
   async show(options: ShowOptions = {}): Promise<void> {
+    checkOptions("Figure.show", options);
     if (await displayInNotebook(this)) return;
     await showInTerminal(await this.svg({ theme: options.theme }), options);
   }

@@ -1,4 +1,5 @@
 /** The computation graph, drawn: Graphviz lays it out, from the source that `autograd.graph` writes. */
+import { checkNamedTensors, checkOptions, refuseArgument } from "../arguments.js";
 import { type ComputationGraph, graph as graphOf } from "../autograd/graph.js";
 import { isTensor, type Tensor } from "../tensor/index.js";
 import { Figure } from "./figure.js";
@@ -21,10 +22,16 @@ export interface GraphOptions {
  * const figure = plot.graph(x.mul(x).mul(2).add(3), { names: { x }, title: "x → y → z" });
  */
 export function graph(root: Tensor | ComputationGraph, options: GraphOptions = {}): Figure {
+  checkOptions("graph", options);
+  if (!isTensor(root) && typeof (root as ComputationGraph | null)?.toDot !== "function") {
+    refuseArgument("graph", "root", root, "a tensor, or what autograd.graph gives");
+  }
+  if (options.names !== undefined) checkNamedTensors("graph", "names", options.names);
   const computation = isTensor(root) ? graphOf(root, options.names) : root;
   // A leaf of one number has the shape (), which says nothing.
   const dot = computation.toDot().replaceAll(' ()"', '"');
   const { title, rankdir = "LR" } = options;
+  if (rankdir !== "LR" && rankdir !== "TB") refuseArgument("graph", "rankdir", rankdir, '"LR" or "TB"');
   return new Figure(title ?? "graph", async (theme: Theme) => {
     const { instance } = await optional("graphs are drawn by Graphviz", "@viz-js/viz", () => import("@viz-js/viz"));
     const { background, text, line, palette } = themes[theme];

@@ -1,4 +1,5 @@
 /** Several figures in one: matplotlib's `subplots`. Drawings are placed side by side as they are. */
+import { checkList, checkOptions, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { Figure } from "./figure.js";
 import { escapeXml } from "./page.js";
@@ -20,10 +21,13 @@ const titleHeight = 40;
  * @example
  * const both = plot.grid([plot.line([3, 2, 1]), plot.bar([1, 2, 3])], { title: "two views" });
  */
-export function grid(
-  figures: readonly Figure[],
-  { columns = Math.min(2, figures.length), title }: GridOptions = {},
-): Figure {
+export function grid(figures: readonly Figure[], options: GridOptions = {}): Figure {
+  checkList("grid", "figures", figures);
+  checkOptions("grid", options);
+  for (const [i, figure] of figures.entries()) {
+    if (!(figure instanceof Figure)) refuseArgument("grid", `figures[${i}]`, figure, "a figure");
+  }
+  const { columns = Math.min(2, figures.length), title } = options;
   if (figures.length === 0) throw new ValueError("grid: no figures");
   if (!(Number.isInteger(columns) && columns > 0)) throw new ValueError(`grid: columns is ${columns}`);
   return new Figure(title ?? figures[0]?.title ?? "grid", async (theme: Theme) => {

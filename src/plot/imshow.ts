@@ -1,4 +1,5 @@
 /** Tensors as pictures: matplotlib's `imshow`, one or many. */
+import { checkOptions, checkStrings, checkTensors, refuseArgument } from "../arguments.js";
 import { ShapeError, ValueError } from "../errors.js";
 import { isTensor, type Tensor } from "../tensor/index.js";
 import { type FigureOptions, sizeOf } from "./axes.js";
@@ -39,6 +40,7 @@ export interface ImshowOptions extends FigureOptions {
  * const figure = plot.imshow(torch.rand([28, 28]), { cmap: "Blues", interpolation: "none", title: "label = 5" });
  */
 export function imshow(image: Tensor | readonly Tensor[], options: ImshowOptions = {}): Figure {
+  checkOptions("imshow", options);
   const { cmap = "viridis", interpolation = "none" } = options;
   checkColorMap("imshow", cmap);
   if (interpolation !== "none" && interpolation !== "nearest") {
@@ -46,7 +48,11 @@ export function imshow(image: Tensor | readonly Tensor[], options: ImshowOptions
       `imshow: interpolation is ${JSON.stringify(interpolation)}; pixels are shown as they are: "none"`,
     );
   }
-  if (!isTensor(image)) return many(image, options);
+  if (!isTensor(image)) {
+    if (!Array.isArray(image)) refuseArgument("imshow", "image", image, "a tensor, or a list of tensors");
+    checkTensors("imshow", "image", image);
+    return many(image, options);
+  }
   if (image.ndim === 4 || (image.ndim === 3 && !isColour(image))) return many([...image], options);
   return one(imageOf("imshow", image), options);
 }
@@ -58,9 +64,11 @@ function many(images: readonly Tensor[], options: ImshowOptions): Figure {
   if (images.length === 0) throw new ShapeError("imshow: a list of no images");
   if (images.length > 1000) throw new ShapeError(`imshow: ${images.length} images; at most 1,000 fit a figure`);
   const { titles, columns = Math.ceil(Math.sqrt(images.length * 1.6)), title, figsize, ...rest } = options;
+  if (titles !== undefined) checkStrings("imshow", "titles", titles);
   if (titles !== undefined && titles.length !== images.length) {
     throw new ShapeError(`imshow: ${titles.length} titles for ${images.length} images`);
   }
+  if (!(Number.isInteger(columns) && columns > 0)) throw new ValueError(`imshow: columns is ${columns}`);
   const across = Math.min(columns, images.length);
   const side = sizeOf("imshow", figsize ?? [Math.min(12, Math.max(3, across * 1.3)), 1]).width / 72 / across;
   const figures = images.map((image, i) =>

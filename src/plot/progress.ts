@@ -1,4 +1,5 @@
 /** The seed's `plot_progress`: every loss as a faint point, and a line that shows where they go. */
+import { checkOptions, inWords } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { type AxesOptions, chart, quantitative } from "./axes.js";
 import type { Figure } from "./figure.js";
@@ -21,10 +22,11 @@ export interface ProgressOptions extends AxesOptions {
  * const figure = plot.plotProgress(Array.from({ length: 500 }, (_, i) => Math.exp(-i / 200)), { every: 10 });
  */
 export function plotProgress(losses: Numbers, options: ProgressOptions = {}): Figure {
-  const values = numbersOf("plotProgress", losses);
+  checkOptions("plotProgress", options);
+  const values = numbersOf("plotProgress", losses, "losses");
   const { every = 1, window = Math.max(1, Math.round(values.length / 50)) } = options;
-  if (!(every > 0)) throw new ValueError(`plotProgress: every is ${every}`);
-  if (!(Number.isInteger(window) && window > 0)) throw new ValueError(`plotProgress: window is ${window}`);
+  if (!(Number.isFinite(every) && every > 0)) throw new ValueError(`plotProgress: every is ${inWords(every)}`);
+  if (!(Number.isInteger(window) && window > 0)) throw new ValueError(`plotProgress: window is ${inWords(window)}`);
   const { alpha = Math.min(0.6, Math.max(0.1, 200 / values.length)) } = options;
   const given: ProgressOptions = { figsize: [16, 8], ylim: [0, 1], yticks: [0, 0.25, 0.5], ...options };
   const points = values.map((y, i) => ({ x: (i + 1) * every, y: plain(y) })).filter(({ y }) => y !== null);

@@ -1,4 +1,5 @@
 /** What charts take for a list of numbers, and how each becomes one. */
+import { inWords, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { isTensor, type Tensor } from "../tensor/index.js";
 
@@ -6,15 +7,18 @@ import { isTensor, type Tensor } from "../tensor/index.js";
 export type Numbers = ArrayLike<number> | Tensor | Iterable<number | bigint | boolean | string | null>;
 
 /** A copy as numbers; gaps are NaN. Errors: ValueError for text. */
-export function numbersOf(what: string, values: Numbers): number[] {
+export function numbersOf(what: string, values: Numbers, name = "values"): number[] {
+  if (!isNumbers(values)) refuseArgument(what, name, values, "a list of numbers, a tensor or a column");
   const list = isTensor(values)
     ? Array.from(values.detach().toTypedArray() as ArrayLike<number | bigint>)
     : Symbol.iterator in values
       ? [...values]
       : Array.from(values);
-  return list.map((value) => {
+  return list.map((value: unknown, i) => {
     if (value === null || value === undefined) return Number.NaN;
-    if (typeof value === "string") throw new ValueError(`${what}: ${JSON.stringify(value)} is not a number`);
+    if (typeof value !== "number" && typeof value !== "bigint" && typeof value !== "boolean") {
+      throw new ValueError(`${what}: ${inWords(value)} is not a number (${name}, place ${i})`);
+    }
     return Number(value);
   });
 }

@@ -4,7 +4,9 @@
  * Layout: six files of 10,000 records, each a label and 3 × 32 × 32 bytes: the red, the green, the blue plane.
  * Source: https://www.cs.toronto.edu/~kriz/cifar.html
  */
+
 import { environment, exists, gunzip, join, readFile, userDataFolder, writeFileAtomic } from "#files";
+import { checkOptions } from "../arguments.js";
 import { DataError, FormatError } from "../errors.js";
 import { type DownloadOptions, downloadAll } from "./download.js";
 import { LabelledImages } from "./labelled-images.js";
@@ -50,6 +52,7 @@ export class CIFAR10 extends LabelledImages {
   readonly classes = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"];
 
   constructor(options: CIFAR10Options | { batches: readonly Uint8Array[] } = {}) {
+    checkOptions("CIFAR10", options);
     const { pixels, labels } = "batches" in options ? split(options.batches, []) : load(options);
     super(pixels, labels, shape);
   }

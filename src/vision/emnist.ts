@@ -2,7 +2,9 @@
  * EMNIST: handwritten letters and digits, laid out as MNIST in six splits. Files are found and checked by `idx-images.ts`,
  * fetched by `download.ts`; all splits come in one zip archive of half a gigabyte.
  */
+
 import { join, writeFileAtomic } from "#files";
+import { checkObject, inWords } from "../arguments.js";
 import { FormatError, ValueError } from "../errors.js";
 import { openArchive, readEntry } from "../io/archive.js";
 import { sourceOf } from "../io/tensor-bytes.js";
@@ -44,7 +46,7 @@ const maxArchiveBytes = 2 ** 30;
 function variantOf(split: EMNISTSplit): Variant {
   const classes = Object.hasOwn(classesOf, split) ? classesOf[split] : undefined;
   if (classes === undefined) {
-    throw new ValueError(`EMNIST: split is "${String(split)}"; it is one of ${Object.keys(classesOf).join(", ")}`);
+    throw new ValueError(`EMNIST: split is ${inWords(split)}; it is one of ${Object.keys(classesOf).join(", ")}`);
   }
   return {
     name: "EMNIST",
@@ -74,7 +76,9 @@ export class EMNIST extends LabelledImages {
   readonly split: EMNISTSplit;
   readonly classes: readonly string[];
 
-  constructor({ split, ...options }: EMNISTOptions | ({ split: EMNISTSplit } & MNISTBytes)) {
+  constructor(given: EMNISTOptions | ({ split: EMNISTSplit } & MNISTBytes)) {
+    checkObject("EMNIST", "options", given, "an object with split");
+    const { split, ...options } = given;
     const { pixels, labels } = load(variantOf(split), options);
     super(upright(pixels), labels);
     this.split = split;

@@ -1,6 +1,7 @@
 /**
  * Many images in one, to look at what a network makes. Writing it is `image-file.ts`'s business.
  */
+import { checkOptions, checkPath, checkTensors, refuseArgument } from "../arguments.js";
 import { ShapeError, ValueError } from "../errors.js";
 import { cat, full, isTensor, stack, type Tensor } from "../tensor/index.js";
 import { type EncodeOptions, writeImage } from "./image-file.js";
@@ -32,7 +33,13 @@ export interface GridOptions {
  * Source: https://docs.pytorch.org/vision/stable/generated/torchvision.utils.make_grid.html
  */
 export function makeGrid(images: Tensor | readonly Tensor[], options: GridOptions = {}): Tensor {
-  const { nrow = 8, padding = 2, padValue = 0 } = options;
+  checkImages("makeGrid", images);
+  checkOptions("makeGrid", options);
+  const { nrow = 8, padding = 2, padValue = 0, valueRange } = options;
+  if (!Number.isFinite(padValue)) throw new ValueError(`makeGrid: padValue is ${padValue}`);
+  if (valueRange !== undefined && !(valueRange.length === 2 && valueRange[0] < valueRange[1])) {
+    throw new ValueError(`makeGrid: valueRange is ${valueRange.join(" to ")}`);
+  }
   for (const [name, value, least] of [
     ["nrow", nrow, 1],
     ["padding", padding, 0],
@@ -73,7 +80,16 @@ export async function saveImage(
   path: string,
   options: GridOptions & Omit<EncodeOptions, "format"> = {},
 ): Promise<void> {
+  checkImages("saveImage", images);
+  checkPath("saveImage", path);
+  checkOptions("saveImage", options);
   await writeImage(makeGrid(images, options), path, options);
+}
+
+function checkImages(what: string, images: unknown): void {
+  if (isTensor(images)) return;
+  if (!Array.isArray(images)) refuseArgument(what, "images", images, "a tensor, or a list of tensors");
+  checkTensors(what, "images", images);
 }
 
 function batchOf(images: Tensor | readonly Tensor[]): Tensor {

@@ -6,7 +6,9 @@
  * Layout: 0, 0, type code, number of dimensions d; d sizes of 4 bytes; the data.
  * Source: http://yann.lecun.com/exdb/mnist/ ("the IDX file format")
  */
+
 import { gunzip, readFile } from "#files";
+import { checkBytes, checkOptions, checkPath } from "../arguments.js";
 import { FormatError } from "../errors.js";
 import { hostIsLittleEndian, swapBytes } from "../io/byte-order.js";
 
@@ -42,6 +44,7 @@ const types: Readonly<Record<number, { itemBytes: number; over: (bytes: Uint8Arr
  * const { shape, data } = parseIdx(new Uint8Array(await (await fetch(url)).arrayBuffer()));
  */
 export function parseIdx(bytes: Uint8Array<ArrayBuffer>, name = "IDX data"): Idx {
+  checkBytes("parseIdx", bytes);
   const fail = (what: string): never => {
     throw new FormatError(`${name}: ${what}`);
   };
@@ -78,6 +81,8 @@ export function parseIdx(bytes: Uint8Array<ArrayBuffer>, name = "IDX data"): Idx
  * const { shape } = readIdx("data/t10k-images-idx3-ubyte.gz"); // [10000, 28, 28]
  */
 export function readIdx(path: string, options: { maxBytes?: number } = {}): Idx {
+  checkPath("readIdx", path);
+  checkOptions("readIdx", options);
   const maxBytes = options.maxBytes ?? defaultMaxBytes;
   const bytes = readFile(path, maxBytes);
   const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;

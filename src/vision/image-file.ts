@@ -4,8 +4,10 @@
  *
  * Source of the names: https://docs.pytorch.org/vision/stable/io.html
  */
+
 import { readFile, writeFileAtomic } from "#files";
 import { decode, encode, type ImageFormat } from "#images";
+import { checkBytes, checkOptions, checkPath, checkTensor, inWords } from "../arguments.js";
 import { CressetError, DTypeError, FormatError, ShapeError, ValueError } from "../errors.js";
 import { fromTypedArray, type Tensor } from "../tensor/index.js";
 import { checkPng } from "./png-check.js";
@@ -45,8 +47,11 @@ export async function decodeImage(
   options: DecodeOptions = {},
   name = "image data",
 ): Promise<Tensor> {
+  checkBytes("decodeImage", bytes);
+  checkOptions("decodeImage", options);
   const { mode = "rgb", maxPixels = 2 ** 27 } = options;
-  if (!Object.hasOwn(channelsOf, mode)) throw new ValueError(`decodeImage: mode is "${mode}"; it is rgb, rgba or gray`);
+  if (!Object.hasOwn(channelsOf, mode))
+    throw new ValueError(`decodeImage: mode is ${inWords(mode)}; it is rgb, rgba or gray`);
   const { width, height } = await checkHeader(bytes, name);
   if (!(width > 0 && height > 0)) throw new FormatError(`${name}: an image of ${width} × ${height} pixels`);
   if (width * height > maxPixels) {
@@ -72,6 +77,8 @@ export async function decodeImage(
  * const image = await readImage("cat.jpg"); // uint8 (3, H, W)
  */
 export async function readImage(path: string, options: DecodeOptions = {}): Promise<Tensor> {
+  checkPath("readImage", path);
+  checkOptions("readImage", options);
   return decodeImage(readFile(path, maxFileBytes), options, path);
 }
 
@@ -85,9 +92,11 @@ export async function readImage(path: string, options: DecodeOptions = {}): Prom
  * const png = await encodeImage(torch.rand([3, 16, 16]));
  */
 export async function encodeImage(image: Tensor, options: EncodeOptions = {}): Promise<Uint8Array<ArrayBuffer>> {
+  checkTensor("encodeImage", "image", image);
+  checkOptions("encodeImage", options);
   const { format = "png", quality = 0.9 } = options;
   if (!["png", "jpeg", "webp"].includes(format)) {
-    throw new ValueError(`encodeImage: format is "${format}"; it is png, jpeg or webp`);
+    throw new ValueError(`encodeImage: format is ${inWords(format)}; it is png, jpeg or webp`);
   }
   if (!(quality >= 0 && quality <= 1))
     throw new ValueError(`encodeImage: quality is ${quality}; it must be from 0 to 1`);
@@ -124,6 +133,9 @@ export async function writeImage(
   path: string,
   options: Omit<EncodeOptions, "format"> = {},
 ): Promise<void> {
+  checkTensor("writeImage", "image", image);
+  checkPath("writeImage", path);
+  checkOptions("writeImage", options);
   const ending = path.slice(path.lastIndexOf(".") + 1).toLowerCase();
   const format = ending === "jpg" ? "jpeg" : ending;
   if (format !== "png" && format !== "jpeg" && format !== "webp") {

@@ -1,7 +1,9 @@
 /**
  * Images of one's own: a folder for each class, read when they are asked for. Reading a file is `image-file.ts`'s business.
  */
+
 import { join, listFolder } from "#files";
+import { checkOptions, checkPath } from "../arguments.js";
 import { checkIndex, Dataset } from "../data/dataset.js";
 import { DataError } from "../errors.js";
 import type { Tensor } from "../tensor/index.js";
@@ -50,6 +52,8 @@ export class ImageFolder extends Dataset<Promise<[Tensor, number]>> {
 
   constructor(root: string, options: ImageFolderOptions = {}) {
     super();
+    checkPath("ImageFolder", root, "root");
+    checkOptions("ImageFolder", options);
     const { isImage = (path: string) => endings.test(path) } = options;
     this.root = root;
     this.#options = options;

@@ -2,7 +2,9 @@
  * MNIST, Fashion-MNIST and Kuzushiji-MNIST: found on disk where people keep them, or downloaded. They differ in a name, places
  * and checksums only. Files are found and checked by `idx-images.ts`, fetched by `download.ts`.
  */
+
 import { join } from "#files";
+import { checkOptions } from "../arguments.js";
 import { type DownloadOptions, downloadAll, type RemoteFile } from "./download.js";
 import { parseIdx } from "./idx.js";
 import { type FileNames, find, load, type MNISTBytes, type Variant } from "./idx-images.js";
@@ -103,6 +105,7 @@ export class MNIST extends LabelledImages {
   readonly classes: readonly string[] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
   constructor(options: MNISTOptions | MNISTBytes = {}) {
+    checkOptions(new.target.variant.name, options);
     const { pixels, labels } = load(new.target.variant, options);
     super(pixels, labels);
   }

@@ -6,6 +6,7 @@
  * The same seed gives the same bytes on every machine: chance is a hash of (seed, half, image, draw), and only +, −, ×,
  * ÷ and √ are used, which IEEE 754 fixes to the last bit; sines are not.
  */
+import { checkOptions } from "../arguments.js";
 import { ValueError } from "../errors.js";
 import { digitStrokes, type Stroke } from "./digit-strokes.js";
 import { imageBytes, LabelledImages, side } from "./labelled-images.js";
@@ -32,6 +33,7 @@ export class SyntheticDigits extends LabelledImages {
   readonly #drawn: Uint8Array;
 
   constructor(options: SyntheticDigitsOptions = {}) {
+    checkOptions("SyntheticDigits", options);
     const train = options.train ?? true;
     const length = options.length ?? (train ? 10_000 : 2_000);
     const seed = options.seed ?? 0;

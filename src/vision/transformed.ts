@@ -1,6 +1,7 @@
 /**
  * A data set seen through transforms: for those that have none of their own, such as MNIST.
  */
+import { checkObject, refuseArgument } from "../arguments.js";
 import { Dataset } from "../data/dataset.js";
 import type { Tensor } from "../tensor/index.js";
 import { type AnyTransform, apply } from "./transforms/transform.js";
@@ -23,6 +24,8 @@ export class TransformedDataset extends Dataset<[Tensor, number]> {
 
   constructor(dataset: Dataset<[Tensor, number]>, options: TransformedOptions) {
     super();
+    if (typeof dataset?.get !== "function") refuseArgument("TransformedDataset", "dataset", dataset, "a data set");
+    checkObject("TransformedDataset", "options", options, "an object");
     this.dataset = dataset;
     this.#options = options;
   }

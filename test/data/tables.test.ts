@@ -14,9 +14,9 @@ beforeAll(() => {
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 let files = 0;
-function file(text: string, name = `${files++}.csv`): string {
+function file(text: string, name = `${files++}.csv`, encoding: BufferEncoding = "utf8"): string {
   const path = join(folder, name);
-  writeFileSync(path, text);
+  writeFileSync(path, text, encoding);
   return path;
 }
 
@@ -185,6 +185,42 @@ describe("files", () => {
     expect([column.dtype, column.get(5000), column.get(0)]).toEqual(["float64", 2.5, 1]);
   });
 
+  it("reads whole numbers of every size, also where the first lines are small or fractions come late", async () => {
+    const rows = 300_000; // more than the bytes that are looked at first
+    const many = (last: string, first = "7") => file(`${`${first},0,0\n`.repeat(rows)}${last},1,2\n`);
+    for (const [last, first, dtype] of [
+      ["255", "7", "int32"],
+      ["256", "7", "int32"],
+      ["-1", "7", "int32"],
+      ["-32768", "-7", "int32"],
+      ["32768", "300", "int32"],
+      ["2147483647", "7", "int32"],
+      ["2147483648", "7", "float64"],
+      ["2.5", "7", "float64"],
+      ["1e3", "7", "int32"],
+    ] as const) {
+      const df = await readCsv(many(last, first), { header: null });
+      expect([last, df.dtypes["0"], df.iloc(-1).toList(), df.iloc(0, 0), df.length]).toEqual([
+        last,
+        dtype,
+        [Number(last), 1, 2],
+        Number(first),
+        rows + 1,
+      ]);
+      expect(df.values.sum(0).tolist()).toEqual([Number(first) * rows + Number(last), 1, 2]);
+    }
+    // Nothing is rounded where the end of the names is not a line feed, or where numbers are not decimal.
+    expect((await readCsv(file("a.b\r1.5\r2\r"))).column("a.b").toList()).toEqual([1.5, 2]);
+    await expect(readCsv(file("a\n1\n0x10\n"), { dtype: "int32" })).rejects.toThrow('line 3, column 1 ("a"): "0x10"');
+    const gaps = await readCsv(file("1,2\n,3\nNA,4\n"), { header: null });
+    expect(gaps.dtypes).toEqual({ "0": "int32", "1": "int32" });
+    expect(gaps.fillna(100_000).values.tolist()).toEqual([
+      [1, 2],
+      [100_000, 3],
+      [100_000, 4],
+    ]);
+  }, 60_000);
+
   it("takes gaps for missing values", async () => {
     const df = await readCsv(file("a,b,c\n1,,x\nNA,2,\n3,?,null\n"), { naValues: ["?"] });
     expect(df.toRecords()).toEqual([
@@ -222,6 +258,8 @@ describe("files", () => {
     await expect(readCsv(join(folder, "absent.csv"))).rejects.toThrow(torch.DataError);
     await expect(readCsv(folder)).rejects.toThrow("not a regular file");
     await expect(readCsv(file(""))).rejects.toThrow("is empty");
+    await expect(readCsv(file("a,\0b\n1,2\n"))).rejects.toThrow("is no text: it has a zero byte");
+    await expect(readCsv(file("\uFEFFa\n1\n", "wide.csv", "utf16le"))).rejects.toThrow("is UTF-16; save it as UTF-8");
     await expect(readCsv(file("a\n1\n"), { sep: "::" })).rejects.toThrow(torch.ValueError);
     await expect(readCsv(file("a\n1\n"), { dtype: { b: "int32" } })).rejects.toThrow('dtype names column "b"');
     await expect(readCsv(file("a\n1\n"), { names: ["a", "b"] })).rejects.toThrow("2 names for the 1 columns");

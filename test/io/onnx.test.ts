@@ -96,6 +96,20 @@ describe("every layer in onnxruntime and back", () => {
     ["AdaptiveAvgPool2d", () => new nn.AdaptiveAvgPool2d(1), plane],
     ["AdaptiveMaxPool1d", () => new nn.AdaptiveMaxPool1d(1), line],
     ["AdaptiveMaxPool2d", () => new nn.AdaptiveMaxPool2d([3, 4]), plane],
+    ["AdaptiveAvgPool1d of unequal windows", () => new nn.AdaptiveAvgPool1d(4), line],
+    ["AdaptiveAvgPool2d of unequal windows", () => new nn.AdaptiveAvgPool2d([5, 3]), plane],
+    ["AdaptiveAvgPool2d along one side", () => new nn.AdaptiveAvgPool2d([4, null]), plane],
+    ["AdaptiveAvgPool2d to more", () => new nn.AdaptiveAvgPool2d([11, 8]), plane],
+    ["AdaptiveMaxPool1d of unequal windows", () => new nn.AdaptiveMaxPool1d(4), line],
+    ["AdaptiveMaxPool2d of unequal windows", () => new nn.AdaptiveMaxPool2d([5, 3]), plane],
+    ["AvgPool1d ceil", () => new nn.AvgPool1d(4, { stride: 2, padding: 1, ceilMode: true }), line],
+    ["AvgPool2d ceil", () => new nn.AvgPool2d([4, 3], { stride: [3, 2], padding: 1, ceilMode: true }), plane],
+    ["AvgPool2d ceil in padding", () => new nn.AvgPool2d(2, { stride: 3, padding: 1, ceilMode: true }), plane],
+    ["AvgPool3d ceil", () => new nn.AvgPool3d(3, { stride: 2, padding: 1, ceilMode: true }), space],
+    ["AvgPool2d divisor", () => new nn.AvgPool2d(3, { padding: 1, divisorOverride: 5 }), plane],
+    ["AvgPool2d ceil, divisor", () => new nn.AvgPool2d(2, { ceilMode: true, divisorOverride: 3 }), plane],
+    ["BatchNorm1d of its batch", () => new nn.BatchNorm1d(4, { trackRunningStats: false }), line],
+    ["BatchNorm2d of its batch", () => new nn.BatchNorm2d(4, { trackRunningStats: false, eps: 0.1 }), plane],
     ["BatchNorm1d", () => new nn.BatchNorm1d(4), line],
     ["BatchNorm1d of rows", () => new nn.BatchNorm1d(4, { affine: false }), () => torch.randn([3, 4])],
     ["BatchNorm2d", () => new nn.BatchNorm2d(4, { eps: 0.1 }), plane],
@@ -158,6 +172,25 @@ describe("what a forward does with tensors", () => {
     ],
     ["totals", (a) => a.mul(0).add(a.detach().clone().contiguous())],
     ["extremes", (a) => a.max(1).values.add(a.min(1).indices).add(a.argmax(1)).add(a.argmin(1).float())],
+    ["logarithms", (a) => a.abs().add(1).log2().add(a.abs().log1p()).add(a.abs().add(1).log10()).add(a.expm1())],
+    [
+      "variance",
+      (a) =>
+        a
+          .var(1)
+          .add(a.std(1))
+          .add(a.var(1, { correction: 0, keepdim: true }).squeeze(1))
+          .add(a.logsumexp(1)),
+    ],
+    [
+      "places",
+      (a) =>
+        a
+          .flip(1)
+          .add(a.flip([0, 1]))
+          .indexSelect(1, torch.tensor([3, 0, 0], { dtype: "int64" })),
+    ],
+    ["places by element", (a) => a.gather(1, a.argmax(1, { keepdim: true }))],
     ["rows", (a) => a.softmax(1).add(a.logSoftmax(-1)).cumsum(1)],
     [
       "products",
@@ -283,8 +316,11 @@ describe("what cannot be exported", () => {
     await expect(loadOnnx(join(folder, "x.onnx"))).rejects.toThrow(DataError);
   });
 
-  it("a pool whose windows differ", async () => {
-    await expect(serializeOnnx(new nn.AdaptiveAvgPool1d(2), torch.zeros([1, 1, 5]))).rejects.toThrow(/does not divide/);
+  it("a pool of unequal windows, for images of any size", async () => {
+    const options = { dynamicAxes: { input: { 0: "batch", 2: "width" } } };
+    await expect(serializeOnnx(new nn.AdaptiveAvgPool1d(2), torch.zeros([1, 1, 5]), options)).rejects.toThrow(
+      /differs from the module's|does not run on inputs of other sizes/,
+    );
   });
 
   it("wrong names", async () => {

@@ -296,6 +296,31 @@ describe("state dicts", () => {
     expect(layer.stateDict()["0.bias"]!.tolist()).not.toEqual([1, 1, 1]);
   });
 
+  it.each([
+    ["a promise", Promise.resolve({}), /a promise was given; await torch\.load/],
+    ["nothing", undefined, /expected a state dict, not undefined/],
+    ["null", null, /expected a state dict, not null/],
+    ["a path", "weights.pt", /expected a state dict, not weights\.pt/],
+    ["a tensor", torch.ones([1]), /expected a state dict, not a tensor/],
+    [
+      "a number for a tensor",
+      { weight: 3, bias: torch.ones([1]) },
+      /weight is not a tensor in the state dict, but number/,
+    ],
+    [
+      "null for a tensor",
+      { weight: null, bias: torch.ones([1]) },
+      /weight is not a tensor in the state dict, but null/,
+    ],
+  ])("refuses %s as a state dict", (_, given, message) => {
+    const layer = new nn.Linear(1, 1);
+    const before = layer.weight.item();
+    const load = () => layer.loadStateDict(given as never);
+    expect(load).toThrow(StateDictError);
+    expect(load).toThrow(message);
+    expect(layer.weight.item()).toBe(before);
+  });
+
   it("with strict: false load what fits and say what did not", () => {
     const layer = new nn.Linear(1, 1);
     const result = layer.loadStateDict({ weight: torch.tensor([[3]]), other: torch.ones([1]) }, { strict: false });

@@ -191,6 +191,56 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     }
   });
 
+  it("multiplies matrices of few and of more rows, however they lie, and their gradients", () => {
+    on(1);
+    const sizes = [1, 3, 4, 5, 9];
+    /** The same numbers in other memory: in order, transposed, every second of a wider matrix. */
+    const layouts: ((t: torch.Tensor) => torch.Tensor)[] = [
+      (t) => t,
+      (t) => t.t().contiguous().t(),
+      (t) => torch.cat([t, t], 1).reshape(t.size(0), 2, t.size(1)).permute(0, 2, 1).contiguous().select(2, 1),
+    ];
+    const product = (a: number[][], b: number[][]): number[][] =>
+      a.map((row) => (b[0] as number[]).map((_, j) => row.reduce((s, v, i) => s + v * (b[i] as number[])[j]!, 0)));
+    const flip = (a: number[][]): number[][] => (a[0] as number[]).map((_, j) => a.map((row) => row[j] as number));
+    for (const [M, K, N] of sizes.flatMap((m) => sizes.flatMap((k) => sizes.map((n) => [m, k, n] as const)))) {
+      const [x, y, g] = [
+        [M, K],
+        [K, N],
+        [M, N],
+      ].map((shape) => torch.fromTypedArray(numbers((shape[0] as number) * (shape[1] as number)), shape)) as [
+        torch.Tensor,
+        torch.Tensor,
+        torch.Tensor,
+      ];
+      const [a, b, up] = [x, y, g].map((t) => t.tolist()) as [number[][], number[][], number[][]];
+      const want = [product(a, b), product(up, flip(b)), product(flip(a), up)];
+      for (const [l, lay] of layouts.entries()) {
+        const what = `(${M}, ${K}) × (${K}, ${N}), layout ${l}`;
+        const left = lay(x).detach().requiresGrad_();
+        const right = lay(y).detach().requiresGrad_();
+        const out = left.matmul(right);
+        out.backward(lay(g));
+        expect([out.tolist(), left.grad?.tolist(), right.grad?.tolist()], what).toEqual(want);
+        const weight = lay(y.t()).detach().requiresGrad_();
+        const bias = torch.fromTypedArray(numbers(N), [N]).requiresGrad_();
+        const rows = lay(x).detach().requiresGrad_();
+        const line = torch.nn.functional.linear(rows, weight, bias);
+        line.backward(lay(g));
+        expect(line.sub(bias).tolist(), `linear ${what}`).toEqual(want[0]);
+        expect([rows.grad?.tolist(), weight.grad?.t().tolist()], `linear ${what}`).toEqual(want.slice(1));
+        expect(bias.grad?.tolist()).toEqual(flip(up).map((column) => column.reduce((s, v) => s + v, 0)));
+        // More dimensions before, one of them out of order.
+        const deep = torch.stack([rows.detach(), rows.detach()], 1);
+        const both = torch.nn.functional.linear(deep, weight.detach());
+        expect(both.select(1, 0).tolist(), `deep ${what}`).toEqual(want[0]);
+        expect(both.select(1, 1).tolist(), `deep ${what}`).toEqual(want[0]);
+        const turned = torch.nn.functional.linear(deep.transpose(0, 1), weight.detach());
+        expect(turned.select(0, 1).tolist(), `turned ${what}`).toEqual(want[0]);
+      }
+    }
+  });
+
   it("keeps a row's values between stages", () => {
     for (const n of [1, 2, 2047, 2048, 2049]) {
       on(2);

@@ -23,7 +23,8 @@ export class Misfit extends Error {
   }
 }
 
-const integers = new Set<Target>(["uint8", "int8", "int16", "int32", "bool"]);
+/** Targets that hold whole numbers, and may be read as such where a file has no others. */
+export const integers: ReadonlySet<Target> = new Set(["number", "uint8", "int8", "int16", "int32"]);
 const whole = /^\s*[+-]?\d+\s*$/;
 
 export class ColumnBuilder {
@@ -34,11 +35,12 @@ export class ColumnBuilder {
   #valid: Uint8Array | null = null;
   #length = 0;
 
-  constructor(name: string, target: Target) {
+  /** `rows` is about how many there will be. */
+  constructor(name: string, target: Target, rows: number) {
     this.name = name;
     this.#narrow = target === "number";
     this.#dtype = target === "number" ? "int32" : target;
-    this.#data = this.#dtype === "string" ? [] : allocate(this.#dtype, 2048);
+    this.#data = this.#dtype === "string" ? [] : allocate(this.#dtype, Math.max(2048, rows));
   }
 
   append({ data, valid }: Piece, count: number): void {
@@ -56,20 +58,22 @@ export class ColumnBuilder {
 
   #copy(data: TypedArray, valid: Uint8Array | null, count: number): void {
     const at = this.#length;
-    if (this.#narrow || integers.has(this.#dtype)) {
+    if (this.#length === 0 && this.#narrow && (data instanceof Uint8Array || data instanceof Int16Array)) {
+      this.#data = new (data.constructor as Int16ArrayConstructor)(this.#data.length);
+    }
+    if (data.constructor === this.#data.constructor) {
+      (this.#data as Int32Array).set(data as Int32Array, at);
+    } else {
       const to = this.#data as Int32Array;
       for (let i = 0; i < count; i++) {
         const value = data[i] as number;
         to[at + i] = value;
         if (to[at + i] === value || (valid !== null && valid[i] === 0)) continue;
         if (!this.#narrow) throw new Misfit(this.name, at + i, String(value), this.#dtype);
-        if (this.#dtype === "int32") {
-          this.#widen(data, valid, count);
-          return;
-        }
-        // A float64 column from here on: NaN is the one value that differs from itself.
+        this.#widen(data, valid, count);
+        return;
       }
-    } else (this.#data as Float64Array).set(data.subarray(0, count) as Float64Array, at);
+    }
     if (valid !== null && (this.#dtype === "float32" || this.#dtype === "float64")) {
       for (let i = 0; i < count; i++) if (valid[i] === 0) (this.#data as Float64Array)[at + i] = Number.NaN;
     }
@@ -104,14 +108,16 @@ export class ColumnBuilder {
       return;
     }
     const capacity = Math.ceil(length * 1.5);
-    const larger = allocate(this.#dtype as Exclude<ColumnDType, "string">, capacity);
-    larger.set(this.#data as never);
+    const larger = new (this.#data.constructor as Int32ArrayConstructor)(capacity);
+    larger.set(this.#data as Int32Array);
     this.#data = larger;
     if (this.#valid !== null) this.#valid = enlarged(this.#valid, capacity);
   }
 
   finish(): Column {
-    const data = this.#data.slice(0, this.#length) as TypedArray | string[];
+    // Little room that is left is less than a copy.
+    const full = Array.isArray(this.#data) || this.#length < this.#data.length * 0.9 ? "slice" : "subarray";
+    const data = (this.#data as Int32Array)[full](0, this.#length) as TypedArray | string[];
     const column = { name: this.name, dtype: this.#dtype, data, valid: this.#valid?.slice(0, this.#length) ?? null };
     this.#data = [];
     return column;

@@ -2,9 +2,10 @@
  * A column: one typed array (or a list of strings) and, where values are missing, a mask. Frames and rows are made of
  * these; nothing here knows files or the library that reads them.
  */
+import { checkList } from "../../arguments.js";
 import { IndexError, ValueError } from "../../errors.js";
-import type { TypedArray } from "../../ops/creation.js";
-import { type DType, fromTypedArray, promoteTypes, type Tensor } from "../../tensor/index.js";
+import { filled, type TypedArray } from "../../ops/creation.js";
+import { type DType, promoteTypes, type Tensor } from "../../tensor/index.js";
 
 /** Dtypes that a column can have: those of a tensor without the 16-bit floats, and strings. */
 export type ColumnDType = Exclude<DType, "float16" | "bfloat16"> | "string";
@@ -14,7 +15,7 @@ export type Cell = number | bigint | boolean | string | null;
 export interface Column {
   readonly name: string;
   readonly dtype: ColumnDType;
-  /** Bools are bytes 0 and 1. */
+  /** Bools are bytes 0 and 1; int32 may be stored in fewer bytes where its values allow. */
   readonly data: TypedArray | readonly string[];
   /** 1 where there is a value; null where nothing is missing. */
   readonly valid: Uint8Array | null;
@@ -30,6 +31,8 @@ const arrays = {
   float32: Float32Array,
   float64: Float64Array,
 } as const;
+
+export const columnDTypes: readonly string[] = [...Object.keys(arrays), "string"];
 
 export function allocate(dtype: Exclude<ColumnDType, "string">, length: number): TypedArray {
   return new arrays[dtype](length);
@@ -51,6 +54,7 @@ export function columnFrom(name: string, cells: ArrayLike<unknown>): Column {
   for (const dtype of ["uint8", "int8", "int16", "int32", "int64", "float32", "float64"] as const) {
     if (typed instanceof arrays[dtype]) return { name, dtype, data: typed.slice(), valid: null };
   }
+  if (!ArrayBuffer.isView(cells)) checkList("DataFrame", `column ${JSON.stringify(name)}`, cells);
   const list = Array.from(cells, (cell) => cell ?? null);
   const present = list.filter((cell) => cell !== null);
   const all = (is: (cell: unknown) => boolean): boolean => present.length > 0 && present.every(is);
@@ -96,7 +100,7 @@ export function commonDType(columns: readonly Column[]): ColumnDType {
 }
 
 /** Rows that are filled before the next column is read: their part of the result stays in the cache. */
-const block = 64;
+const runRows = 256;
 
 /**
  * Columns side by side as a tensor (rows, columns), copied a run of each column at a time.
@@ -113,19 +117,32 @@ export function toTensor(what: string, columns: readonly Column[], length: numbe
     }
   }
   const width = columns.length;
-  const out = allocate(dtype as Exclude<ColumnDType, "string">, length * width);
-  const convert = dtype === "int64";
-  for (let start = 0; start < length; start += block) {
-    const end = Math.min(length, start + block);
-    for (let c = 0; c < width; c++) {
-      const { data, dtype: own } = columns[c] as Column;
-      const wide = convert && own !== "int64";
-      for (let row = start, at = start * width + c; row < end; row++, at += width) {
-        out[at] = (wide ? BigInt(data[row] as number) : data[row]) as never;
+  return filled([length, width], dtype as DType, ({ buffer, byteOffset }) => {
+    const out = new arrays[dtype as keyof typeof arrays](buffer as ArrayBuffer, byteOffset, length * width);
+    const convert = dtype === "int64";
+    for (let start = 0; start < length; start += runRows) {
+      const end = Math.min(length, start + runRows);
+      for (const [c, { data, dtype: own }] of columns.entries()) {
+        const first = start * width + c;
+        if (convert && own !== "int64") {
+          const wide = BigInt64Array.from(data.slice(start, end) as Int32Array, BigInt);
+          strided(out as BigInt64Array, first, width, wide, 0, end - start);
+        } else strided(out as Float64Array, first, width, data as Float64Array, start, end);
       }
     }
-  }
-  return fromTypedArray(out, [length, width], { dtype: dtype as DType });
+  });
+}
+
+/** Copies values `start` to before `end` to every `stride`-th place. */
+function strided<T>(
+  to: { [at: number]: T },
+  first: number,
+  stride: number,
+  from: ArrayLike<T>,
+  start: number,
+  end: number,
+): void {
+  for (let i = start, at = first; i < end; i++, at += stride) to[at] = from[i] as T;
 }
 
 /** A place counted from the end where it is negative. */

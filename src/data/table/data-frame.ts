@@ -2,12 +2,24 @@
  * A table in memory: pandas's DataFrame as notebooks use it, over typed columns. Files and SQL are DuckDB's (`#tables`,
  * loaded when first needed), statistics are tensors', pictures are `cresset/plot`'s.
  */
+
 import { writeFileAtomicFrom } from "#files";
 import * as engine from "#tables";
-import { IndexError, ShapeError, ValueError } from "../../errors.js";
+import { checkObject, checkOptions, checkPath, checkStrings, refuseArgument } from "../../arguments.js";
+import { CressetError, IndexError, ShapeError, ValueError } from "../../errors.js";
 import type { Figure } from "../../plot/figure.js";
 import { isTensor, type Tensor } from "../../tensor/index.js";
-import { type Cell, type Column, type ColumnDType, cellOf, columnFrom, take, toTensor, wrapIndex } from "./column.js";
+import {
+  allocate,
+  type Cell,
+  type Column,
+  type ColumnDType,
+  cellOf,
+  columnFrom,
+  take,
+  toTensor,
+  wrapIndex,
+} from "./column.js";
 import { describeColumns } from "./describe.js";
 import { type FramePlotOptions, plotFrame } from "./plot.js";
 import { collect, planCsv, type ReadCsvOptions, readOther, readPlan } from "./read.js";
@@ -45,6 +57,7 @@ export class DataFrame {
    * Errors: ShapeError when columns or rows differ in length, or names in number; ValueError when a column mixes kinds.
    */
   constructor(data: FrameData, options: { columns?: readonly string[] } = {}) {
+    checkOptions("DataFrame", options);
     const columns = data instanceof Table ? data.columns : columnsOf(data, options.columns);
     const odd = columns.find((column) => column.data.length !== columns[0]?.data.length);
     if (odd !== undefined) {
@@ -85,6 +98,7 @@ export class DataFrame {
 
   /** Some columns, in the order named. */
   select(names: readonly string[]): DataFrame {
+    checkStrings("DataFrame.select", "names", names);
     return frame(
       names.map((name) => this.#find(name)),
       this.length,
@@ -104,6 +118,8 @@ export class DataFrame {
   iloc(row: number, columns: Slice): Series;
   iloc(rows: Slice | readonly number[], columns?: Slice): DataFrame;
   iloc(rows: number | Slice | readonly number[], columns?: number | Slice): Series | Cell | DataFrame {
+    if (typeof rows !== "number" && !Array.isArray(rows)) checkSlice("rows", rows);
+    if (columns !== undefined && typeof columns !== "number") checkSlice("columns", columns);
     if (typeof rows === "number") {
       const row = wrapIndex("DataFrame.iloc: row", rows, this.length);
       if (typeof columns === "number") {
@@ -126,12 +142,16 @@ export class DataFrame {
     );
   }
 
+  /** The first `n` rows; all but the last −n where it is negative. */
   head(n = 5): DataFrame {
+    checkWhole("DataFrame.head", "n", n);
     return this.iloc({ stop: n });
   }
 
+  /** The last `n` rows; all but the first −n where it is negative. */
   tail(n = 5): DataFrame {
-    return this.iloc({ start: Math.max(0, this.length - n) });
+    checkWhole("DataFrame.tail", "n", n);
+    return this.iloc({ start: n < 0 ? -n : Math.max(0, this.length - n) });
   }
 
   /** Count, mean, standard deviation (n − 1), minimum, quartiles and maximum of each column of numbers. */
@@ -149,10 +169,12 @@ export class DataFrame {
 
   /** Puts `value` where a number is missing or NaN. ValueError where a column cannot hold it. */
   fillna(value: number): DataFrame {
+    if (typeof value !== "number") refuseArgument("DataFrame.fillna", "value", value, "a number");
     const filled = this.#columns.map((column): Column => {
       const { data, dtype, name } = column;
       if (dtype === "string") return column;
-      const copy = data.slice() as Float64Array;
+      const copy = allocate(dtype, this.length) as Float64Array;
+      copy.set(data as Float64Array);
       for (let row = 0; row < this.length; row++) {
         if (!isMissing(column, row)) continue;
         const fits = dtype === "int64" ? Number.isSafeInteger(value) : true;
@@ -176,6 +198,7 @@ export class DataFrame {
    * await figure.save("loss.svg");
    */
   plot(options: FramePlotOptions = {}): Figure {
+    checkOptions("DataFrame.plot", options);
     return plotFrame(this, options);
   }
 
@@ -194,14 +217,21 @@ export class DataFrame {
    * const counts = await df.sql("select label, count(*) as images from df group by label order by label");
    */
   async sql(query: string): Promise<DataFrame> {
+    if (typeof query !== "string") refuseArgument("DataFrame.sql", "query", query, "a string");
     return engine.withTable("df", this.#columns, this.length, async (table) => {
-      const { columns, length } = await collect(query, await table.describe(query), table.stream);
-      return frame(columns, length);
+      try {
+        const { columns, length } = await collect(query, await table.describe(query), 0, table.stream);
+        return frame(columns, length);
+      } catch (error) {
+        if (error instanceof CressetError) throw error;
+        throw new ValueError(`DataFrame.sql: ${error instanceof Error ? error.message : error}`, { cause: error });
+      }
     });
   }
 
   /** Writes the table, whole or not at all. The file's end says as what: .csv, .parquet, .jsonl. */
   async save(path: string): Promise<void> {
+    checkPath("DataFrame.save", path);
     const form = /\.(csv|parquet|jsonl|ndjson)$/.exec(path)?.[1];
     const copy = { csv: "format csv, header", parquet: "format parquet", jsonl: "format json", ndjson: "format json" };
     if (form === undefined) throw new ValueError(`DataFrame.save: ${path} does not end in .csv, .parquet or .jsonl`);
@@ -243,8 +273,12 @@ const frame = (columns: readonly Column[], length: number): DataFrame =>
   new DataFrame(new Table(columns, length) as unknown as FrameData);
 
 function columnsOf(data: FrameData, names: readonly string[] | undefined): Column[] {
+  if (names !== undefined) {
+    checkStrings("DataFrame", "columns", names);
+  }
   if (isTensor(data)) return tensorColumns(data, names);
   if (!Array.isArray(data)) {
+    checkObject("DataFrame", "data", data, "rows, columns by name, a list or a tensor");
     const given = data as Readonly<Record<string, ArrayLike<unknown> | Tensor>>;
     return (names ?? Object.keys(given)).map((name) => {
       const values = given[name];
@@ -301,6 +335,19 @@ function named(names: readonly string[] | undefined, count: number): readonly st
   return names ?? Array.from({ length: count }, (_, i) => String(i));
 }
 
+function checkWhole(what: string, name: string, value: unknown): void {
+  if (!Number.isSafeInteger(value)) refuseArgument(what, name, value, "a whole number");
+}
+
+function checkSlice(name: string, slice: unknown): void {
+  checkObject("DataFrame.iloc", name, slice, "a place, a list of places, or { start, stop }");
+  for (const [key, place] of Object.entries(slice as Slice)) {
+    if (key !== "start" && key !== "stop")
+      throw new ValueError(`DataFrame.iloc: ${name} has ${key}; it has start and stop`);
+    if (place !== undefined) checkWhole("DataFrame.iloc", `${name}.${key}`, place);
+  }
+}
+
 function range({ start, stop }: Slice, length: number): Int32Array {
   const place = (at: number) => Math.min(length, Math.max(0, at < 0 ? at + length : at));
   const from = place(start ?? 0);
@@ -329,7 +376,7 @@ export async function readCsv(path: string, options: ReadCsvOptions = {}): Promi
 
 /** A Parquet file as a table. Errors: DataError when it is absent, FormatError when it is damaged. */
 export async function readParquet(path: string): Promise<DataFrame> {
-  const { columns, length } = await readOther("readParquet", path, `read_parquet(${engine.quoteText(path)})`);
+  const { columns, length } = await readOther("readParquet", path, "read_parquet");
   return frame(columns, length);
 }
 
@@ -339,8 +386,7 @@ export async function readParquet(path: string): Promise<DataFrame> {
  * Errors: DataError when it is absent, FormatError when a line is not JSON, naming it.
  */
 export async function readJsonLines(path: string): Promise<DataFrame> {
-  const reader = `read_json(${engine.quoteText(path)}, format='newline_delimited')`;
-  const { columns, length } = await readOther("readJsonLines", path, reader);
+  const { columns, length } = await readOther("readJsonLines", path, "read_json", ", format='newline_delimited'");
   return frame(columns, length);
 }
 

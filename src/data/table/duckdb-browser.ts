@@ -11,6 +11,7 @@ function refuse(): never {
 }
 
 export const connection: typeof node.connection = refuse;
+export const hasDigitsOnly: typeof node.hasDigitsOnly = refuse;
 export const quoteName: typeof node.quoteName = refuse;
 export const quoteText: typeof node.quoteText = refuse;
 export const rows: typeof node.rows = refuse;

@@ -3,6 +3,7 @@
  * in Node and `duckdb-browser.ts` elsewhere. It is loaded when a table is first read, and knows bytes and columns; what
  * a user sees is left to `read.ts` and `data-frame.ts`.
  */
+import { closeSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api";
 import type Bindings from "@duckdb/node-bindings";
@@ -182,6 +183,32 @@ function isFull(mask: Uint8Array, count: number): boolean {
   for (let i = 0; i < count >> 3; i++) if (mask[i] !== 255) return false;
   const rest = (1 << (count & 7)) - 1;
   return ((mask[count >> 3] ?? 0) & rest) === rest;
+}
+
+/** What a number has that is not whole, or not decimal. */
+const marks = [".", "e", "E", "x", "X", "b", "B", "_"].map((mark) => mark.charCodeAt(0));
+
+/**
+ * Whether every number of a CSV file is written with digits alone, so that the library can read it as an integer: it
+ * would round "2.5" without a word. Looks no further than the first other mark.
+ */
+export function hasDigitsOnly(path: string, header: number): boolean {
+  const file = openSync(path, "r");
+  try {
+    const bytes = Buffer.allocUnsafe(1 << 20);
+    let lines = header;
+    for (let count = readSync(file, bytes); count > 0; count = readSync(file, bytes)) {
+      let start = 0;
+      // Either character may end a line; to count both looks at more than is needed, never at less.
+      for (; lines > 0 && start < count; start++) if (bytes[start] === 0x0a || bytes[start] === 0x0d) lines--;
+      if (lines > 0) continue;
+      const part = bytes.subarray(start, count);
+      if (marks.some((mark) => part.includes(mark))) return false;
+    }
+    return true;
+  } finally {
+    closeSync(file);
+  }
 }
 
 const typeOf = {

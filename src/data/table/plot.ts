@@ -1,4 +1,5 @@
 /** `DataFrame.plot`: which chart of `cresset/plot` pandas's words mean. */
+import { checkStrings, refuseArgument } from "../../arguments.js";
 import { ValueError } from "../../errors.js";
 import { bar, hist, type LineOptions, line, scatter } from "../../plot/charts.js";
 import type { Figure } from "../../plot/figure.js";
@@ -17,6 +18,10 @@ export interface FramePlotOptions extends LineOptions {
 }
 
 export function plotFrame(frame: DataFrame, { kind = "line", x, y, bins, ...axes }: FramePlotOptions): Figure {
+  if (!["line", "bar", "hist", "scatter"].includes(kind))
+    refuseArgument("DataFrame.plot", "kind", kind, '"line", "bar", "hist" or "scatter"');
+  if (x !== undefined && typeof x !== "string") refuseArgument("DataFrame.plot", "x", x, "a column's name");
+  if (y !== undefined && typeof y !== "string") checkStrings("DataFrame.plot", "y", y);
   const numeric = frame.columns.filter((name) => frame.dtypes[name] !== "string" && name !== x);
   const names = y === undefined ? numeric : typeof y === "string" ? [y] : [...y];
   const [first] = names;

@@ -2,11 +2,13 @@
  * Tables from files: CSV, Parquet, JSON lines. DuckDB (`#tables`) does the reading; here are pandas's options, the
  * dtypes that columns get, and errors that name the line and the column.
  */
-import { exists, openFile } from "#files";
-import { describe, quoteText, type ResultColumn, rows, stream } from "#tables";
+
+import { exists, fileSize, openFile } from "#files";
+import { describe, hasDigitsOnly, quoteText, type ResultColumn, rows, stream } from "#tables";
+import { checkOptions, checkPath, inWords, refuseArgument } from "../../arguments.js";
 import { DataError, FormatError, ValueError } from "../../errors.js";
-import { ColumnBuilder, Misfit, type Target } from "./builder.js";
-import type { Column, ColumnDType } from "./column.js";
+import { ColumnBuilder, integers, Misfit, type Target } from "./builder.js";
+import { type Column, type ColumnDType, columnDTypes } from "./column.js";
 
 /** pandas's names, in camelCase. */
 export interface ReadCsvOptions {
@@ -34,27 +36,38 @@ const sampled = 2048;
 export interface CsvPlan {
   readonly path: string;
   readonly sql: string;
-  /** The same, with texts such as "NA" taken for missing values: for when `sql` fails over one. */
-  readonly careful: string;
-  readonly gaps: readonly string[];
   readonly columns: readonly ResultColumn[];
+  /** Another way to read the same, for when `sql` fails over a value. */
+  readonly next: { readonly plan: CsvPlan; readonly after: (value: string) => boolean } | null;
   /** Lines before the first row. */
   readonly before: number;
+  /** About how many rows there are. */
+  readonly rows: number;
 }
 
 /** Finds out a CSV file's columns, and how each is to be read. */
 export async function planCsv(what: string, path: string, options: ReadCsvOptions): Promise<CsvPlan> {
+  checkPath(what, path);
+  checkOptions(what, options);
   const { header = 0, names, sep = ",", skiprows = 0, nrows } = options;
-  if (sep.length !== 1) throw new ValueError(`${what}: sep is ${JSON.stringify(sep)}; it must be one character`);
+  if (header !== 0 && header !== null) refuseArgument(what, "header", header, "0 or null");
+  if (typeof sep !== "string" || sep.length !== 1)
+    throw new ValueError(`${what}: sep is ${JSON.stringify(sep)}; it must be one character`);
   for (const [name, count] of Object.entries({ skiprows, nrows: nrows ?? 0 })) {
     if (!(Number.isSafeInteger(count) && count >= 0))
-      throw new ValueError(`${what}: ${name} is ${count}; it counts lines`);
+      throw new ValueError(`${what}: ${name} is ${inWords(count)}; it counts lines`);
   }
   checkFile(what, path);
   const form = `header=${header === 0}, delim=${quoteText(sep)}, quote='"', escape='"', skip=${skiprows}`;
   const gaps = [...new Set([...missing, ...(options.naValues ?? [])])];
   const na = `nullstr=[${gaps.map(quoteText).join(", ")}]`;
-  const found = await sniff(what, path, `${form}, ${na}`, options);
+  const first = headOf(path, skiprows);
+  if (first === undefined) throw new FormatError(`${what}: ${path} is empty`);
+  const before = skiprows + (header === 0 ? 1 : 0);
+  const sniffing = sniff(path, `${form}, ${na}`, first.line, options);
+  // Done here while the library finds out types on a thread of its own.
+  const digits = hasDigitsOnly(path, before);
+  const found = await sniffing;
   const unique = uniqueNames(
     names ?? (header === null ? found.map((_, i) => String(i)) : found.map(({ name }) => name)),
   );
@@ -62,24 +75,41 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
     throw new ValueError(`${what}: ${unique.length} names for the ${found.length} columns of ${path}`);
   }
   const asked = options.dtype;
+  for (const dtype of typeof asked === "object" ? Object.values(asked) : [asked ?? "string"]) {
+    if (!columnDTypes.includes(dtype)) refuseArgument(what, "dtype", dtype, columnDTypes.join(", "));
+  }
   const chosen = typeof asked === "object" ? asked : {};
   const unknown = Object.keys(chosen).find((name) => !unique.includes(name));
   if (unknown !== undefined)
     throw new ValueError(`${what}: dtype names column "${unknown}"; ${path} has ${listed(unique)}`);
-  const columns = unique.map((name, i): ResultColumn => {
-    const target = (typeof asked === "string" ? asked : chosen[name]) ?? (found[i] as { target: Target }).target;
-    return { name, target, type: readAs(target) };
-  });
-  const types = columns.map(
-    ({ name, target }) => `${quoteText(name)}: '${target === "bool" ? "BOOLEAN" : readAs(target)}'`,
+  const targets = unique.map(
+    (name, i): Target => (typeof asked === "string" ? asked : chosen[name]) ?? (found[i] as { target: Target }).target,
   );
   const limit = nrows === undefined ? "" : ` limit ${nrows}`;
-  const source = `select * from read_csv(${quoteText(path)}, auto_detect=false, ${form}, columns={${types.join(", ")}}`;
+  const perRow = first.bytes / Math.max(1, first.lines);
+  const rows = Math.min(nrows ?? Number.POSITIVE_INFINITY, Math.ceil((fileSize(path) / perRow) * 1.02));
+  const reading = (typeOf: (target: Target) => string, more: string, next: CsvPlan["next"]): CsvPlan => {
+    const columns = unique.map((name, i): ResultColumn => {
+      const target = targets[i] as Target;
+      return { name, target, type: typeOf(target) };
+    });
+    const types = columns.map(
+      ({ name, target, type }) => `${quoteText(name)}: '${target === "bool" ? "BOOLEAN" : type}'`,
+    );
+    const source = `read_csv(${quoteText(path)}, auto_detect=false, ${form}, columns={${types.join(", ")}}${more})`;
+    return { path, sql: `select * from ${source}${limit}`, columns, next, before, rows };
+  };
+  const careful = reading(readAs, `, ${na}`, null);
+  if (targets.some((target) => target === "string" || target === "int64")) return careful;
   // Looking for texts that stand for missing values takes a fifth of the time: numbers are first read without.
-  const careful = `${source}, ${na})${limit}`;
-  const plain = columns.every(({ target }) => target !== "string" && target !== "int64");
-  const sql = plain ? `${source})${limit}` : careful;
-  return { path, sql, careful, gaps, columns, before: skiprows + (header === 0 ? 1 : 0) };
+  const plain = reading(readAs, "", { plan: careful, after: (value) => gaps.includes(value) });
+  const whole = digits && targets.some((target) => integers.has(target));
+  if (!whole) return plain;
+  const after = () => true;
+  const large = reading(wholeAs("INTEGER"), "", { plan: plain, after });
+  // What the file's first bytes need is as a rule what all of it needs.
+  const type = first.largest < 0x100 && !first.negative ? "UTINYINT" : first.largest < 0x8000 ? "SMALLINT" : null;
+  return type === null ? large : reading(wholeAs(type), "", { plan: large, after });
 }
 
 /** Numbers are read as float64 and narrowed here: the library would round "2.5" where an integer is asked for. */
@@ -89,14 +119,18 @@ function readAs(target: Target): string {
   return target === "float32" ? "FLOAT" : "DOUBLE";
 }
 
+/** Where nothing can be rounded, integers are read as such: in less memory, and sooner. */
+const wholeAs =
+  (type: string) =>
+  (target: Target): string =>
+    integers.has(target) ? type : readAs(target);
+
 async function sniff(
-  what: string,
   path: string,
   form: string,
-  { dtype, sep = ",", skiprows = 0, header = 0 }: ReadCsvOptions,
+  first: string,
+  { dtype, sep = ",", header = 0 }: ReadCsvOptions,
 ): Promise<{ name: string; target: Target }[]> {
-  const first = firstLine(path, skiprows);
-  if (first === undefined) throw new FormatError(`${what}: ${path} is empty`);
   const fields = splitLine(first, sep);
   // All dtypes are given, and names are numbers: nothing is left to find out.
   if (typeof dtype === "string" && header === null) return fields.map((_, i) => ({ name: String(i), target: dtype }));
@@ -114,10 +148,10 @@ const inferred = (type: string): Target => (type === "BOOLEAN" ? "bool" : numeri
 /** Every column of a plan, whole. */
 export async function readPlan(what: string, plan: CsvPlan): Promise<{ columns: Column[]; length: number }> {
   try {
-    return await collect(plan.sql, plan.columns);
+    return await collect(plan.sql, plan.columns, plan.rows);
   } catch (error) {
-    const gap = plan.sql !== plan.careful && plan.gaps.includes(refused(error)?.text as string);
-    if (gap) return readPlan(what, { ...plan, sql: plan.careful });
+    const value = refused(error)?.text;
+    if (value !== undefined && plan.next?.after(value)) return readPlan(what, plan.next.plan);
     throw explain(what, plan, error);
   }
 }
@@ -178,31 +212,34 @@ function explainLibrary(what: string, path: string, columns: readonly ResultColu
 export async function readOther(
   what: string,
   path: string,
-  reader: string,
+  reader: "read_parquet" | "read_json",
+  settings = "",
 ): Promise<{ columns: Column[]; length: number }> {
+  checkPath(what, path);
   checkFile(what, path);
-  const sql = `select * from ${reader}`;
+  const sql = `select * from ${reader}(${quoteText(path)}${settings})`;
   try {
     const columns = await describe(sql);
     // JSON does not tell integers' sizes: those that fit are int32, as everywhere here.
     const narrowed = columns.map((column) =>
-      reader.startsWith("read_json") && column.type === "BIGINT"
+      reader === "read_json" && column.type === "BIGINT"
         ? { ...column, type: "DOUBLE", target: "number" as const }
         : column,
     );
-    return await collect(sql, narrowed);
+    return await collect(sql, narrowed, 0);
   } catch (error) {
     throw explainLibrary(what, path, [], error);
   }
 }
 
-/** A query's result, whole. */
+/** A query's result, whole. `rows` is about how many there are, or 0. */
 export async function collect(
   sql: string,
   columns: readonly ResultColumn[],
+  rows: number,
   from: typeof stream = stream,
 ): Promise<{ columns: Column[]; length: number }> {
-  const builders = columns.map(({ name, target }) => new ColumnBuilder(name, target));
+  const builders = columns.map(({ name, target }) => new ColumnBuilder(name, target, rows));
   let length = 0;
   for await (const batch of from(sql, columns)) {
     for (const [i, builder] of builders.entries()) builder.append(batch.piece(i), batch.length);
@@ -222,20 +259,42 @@ function checkFile(what: string, path: string): void {
 /** How much of a file is looked at to find the end of its first line. */
 const headBytes = 1 << 22;
 
-function firstLine(path: string, skip: number): string | undefined {
+/** What the first bytes of a file show: how many lines, the largest run of digits as a number, whether there is a minus. */
+interface Head {
+  /** The first line that is not passed over. */
+  readonly line: string;
+  readonly bytes: number;
+  readonly lines: number;
+  readonly largest: number;
+  readonly negative: boolean;
+}
+
+function headOf(path: string, skip: number): Head | undefined {
   const file = openFile(path);
   try {
-    const text = new TextDecoder().decode(file.read(0, Math.min(file.size, headBytes)));
-    return linesOf(text.replace(/^\uFEFF/, ""))
-      .slice(skip)
-      .find((line) => line !== "");
+    const bytes = file.read(0, Math.min(file.size, headBytes));
+    let [lines, largest, number, negative] = [0, 0, 0, false];
+    for (const byte of bytes) {
+      const digit = byte - 0x30;
+      number = digit >= 0 && digit < 10 ? number * 10 + digit : 0;
+      if (number > largest) largest = number;
+      if (byte === 0x0a) lines++;
+      else if (byte === 0x2d) negative = true;
+    }
+    const text = new TextDecoder().decode(bytes);
+    if (bytes.includes(0)) {
+      const utf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
+      throw new FormatError(`${path}: ${utf16 ? "is UTF-16; save it as UTF-8" : "is no text: it has a zero byte"}`);
+    }
+    let rest = skip;
+    for (const [line] of text.matchAll(/(?:"(?:[^"]|"")*"|[^"\r\n])+/g)) {
+      if (rest-- <= 0) return { line, bytes: bytes.length, lines, largest, negative };
+    }
+    return undefined;
   } finally {
     file.close();
   }
 }
-
-const linesOf = (text: string): string[] =>
-  text.match(/(?:"(?:[^"]|"")*"|[^"\n])+/g)?.map((line) => line.replace(/\r$/, "")) ?? [];
 
 function splitLine(line: string, sep: string): string[] {
   const fields: string[] = [];

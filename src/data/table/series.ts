@@ -1,4 +1,5 @@
 /** A labelled list of values: a row or a column of a `DataFrame`. */
+import { refuseArgument } from "../../arguments.js";
 import { ValueError } from "../../errors.js";
 import { fromTypedArray, type Tensor } from "../../tensor/index.js";
 import { type Cell, type Column, type ColumnDType, cellOf, columnFrom, take, toTensor, wrapIndex } from "./column.js";
@@ -42,6 +43,9 @@ export class Series implements Iterable<Cell> {
 
   /** Values `start` to before `stop`: a copy. Bounds as in Array.prototype.slice. */
   slice(start = 0, stop = this.length): Series {
+    for (const [name, place] of Object.entries({ start, stop })) {
+      if (!Number.isSafeInteger(place)) refuseArgument(`Series "${this.name}"`, name, place, "a whole number");
+    }
     const index = this.index.slice(start, stop);
     if (!("data" in this.#cells)) return seriesOf(this.name, index, this.#cells.slice(start, stop));
     const from =

@@ -19,17 +19,21 @@ export class NativeBuffer extends Buffer {
 }
 
 const slabBytes = 256 * 1024;
-const smallest = 64;
 /** From this size on, huge pages are asked for. */
 const hugeBytes = 4 * 1024 * 1024;
 /** At most this much is kept in free lists, in all. */
 const keepBytes = 256 * 1024 * 1024;
 
-/** Multiples of 64 bytes to 512, then eight sizes an octave. */
+/** Sizes come in classes: multiples of 64 bytes to 512, then eight an octave. This is the number of the class. */
 function sizeClassOf(bytes: number): number {
-  const step = bytes <= 512 ? smallest : 2 ** (31 - Math.clz32(bytes - 1) - 3);
-  return Math.max(smallest, Math.ceil(bytes / step) * step);
+  if (bytes <= 512) return bytes === 0 ? 0 : (bytes - 1) >> 6;
+  const last = bytes - 1;
+  const octave = bytes <= 2 ** 31 ? 31 - Math.clz32(last) : Math.floor(Math.log2(last));
+  const eighth = bytes <= 2 ** 31 ? (last >> (octave - 3)) & 7 : Math.floor(last / 2 ** (octave - 3)) & 7;
+  return 8 * (octave - 8) + eighth;
 }
+/** The bytes of each class, to 2^40. */
+const sizes = Array.from({ length: 8 * 32 }, (_, c) => (c < 8 ? (c + 1) << 6 : (9 + (c & 7)) * 2 ** ((c >> 3) + 5)));
 
 /**
  * An ArrayBuffer that nobody has filled with zeros: its memory may come back from one that was collected, pages and all, where
@@ -43,7 +47,8 @@ export class NativeMemory {
   private slab: ArrayBuffer | null = null;
   private slabAddress = 0;
   private slabUsed = 0;
-  private readonly free = new Map<number, NativeBuffer[]>();
+  /** What has been released, by class. */
+  private readonly free: NativeBuffer[][] = sizes.map(() => []);
   private kept = 0;
 
   constructor(
@@ -52,20 +57,20 @@ export class NativeMemory {
   ) {}
 
   alloc(bytes: number): NativeBuffer {
-    const size = sizeClassOf(bytes);
-    const list = this.free.get(size);
-    if (list !== undefined && list.length > 0) {
-      const b = list.pop() as NativeBuffer;
+    const sizeClass = sizeClassOf(bytes);
+    const size = sizes[sizeClass] as number;
+    const b = (this.free[sizeClass] as NativeBuffer[]).pop();
+    if (b !== undefined) {
       this.kept -= size;
       // A new object: whoever still holds the old one must not see the new contents through its version.
-      return new NativeBuffer(bytes, b.address, b.memory, b.offset, size);
+      return new NativeBuffer(bytes, b.address, b.memory, b.offset, sizeClass);
     }
     if (size > slabBytes / 8) {
       const memory = uninitialised(size + 64);
       const address = this.addressOf(memory);
       const offset = (64 - (address % 64)) % 64;
       if (size >= hugeBytes) this.adviseHuge(address, memory.byteLength);
-      return new NativeBuffer(bytes, address + offset, memory, offset, size);
+      return new NativeBuffer(bytes, address + offset, memory, offset, sizeClass);
     }
     if (this.slab === null || this.slabUsed + size > this.slab.byteLength) {
       this.slab = uninitialised(slabBytes);
@@ -74,14 +79,13 @@ export class NativeMemory {
     }
     const offset = this.slabUsed;
     this.slabUsed += size;
-    return new NativeBuffer(bytes, this.slabAddress + offset, this.slab, offset, size);
+    return new NativeBuffer(bytes, this.slabAddress + offset, this.slab, offset, sizeClass);
   }
 
   release(buffer: NativeBuffer): void {
-    if (this.kept + buffer.sizeClass > keepBytes) return;
-    this.kept += buffer.sizeClass;
-    const list = this.free.get(buffer.sizeClass);
-    if (list === undefined) this.free.set(buffer.sizeClass, [buffer]);
-    else list.push(buffer);
+    const size = sizes[buffer.sizeClass] as number;
+    if (this.kept + size > keepBytes) return;
+    this.kept += size;
+    (this.free[buffer.sizeClass] as NativeBuffer[]).push(buffer);
   }
 }

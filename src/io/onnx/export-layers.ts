@@ -1,17 +1,9 @@
 /** What the functions of `nn.functional` become in ONNX. Source: https://onnx.ai/onnx/operators/ */
-import type {
-  AvgPoolOptions,
-  BatchNormOptions,
-  ConvOptions,
-  ConvTransposeOptions,
-  MaxPoolOptions,
-} from "../../nn/functional.js";
-import type { Sizes } from "../../ops/index.js";
-import { type Exporter, type GraphBuilder, output, refuse, type Term } from "./graph.js";
-import type { Operation, Value } from "./trace.js";
+import type { BatchNormOptions, ConvOptions, ConvTransposeOptions } from "../../nn/functional.js";
 
-const spread = (value: Sizes | undefined, dims: number, otherwise: number): number[] =>
-  value === undefined || typeof value === "number" ? new Array<number>(dims).fill(value ?? otherwise) : [...value];
+import { batched, pools, spread } from "./export-pooling.js";
+import { counted, type Exporter, type GraphBuilder, output, refuse, type Term } from "./graph.js";
+import type { Value } from "./trace.js";
 
 const optional = (graph: GraphBuilder, value: unknown): Term | null => (value ? graph.term(value as Value) : null);
 
@@ -25,22 +17,6 @@ const simple =
     const x = graph.term(operation.args[0] as Value);
     return [graph.node(type, [x], x, attributes(operation.args.slice(1)))];
   };
-
-/** Runs `layer` on (N, C, …), as ONNX has it, also where the input came without N. */
-function batched(
-  graph: GraphBuilder,
-  operation: Operation,
-  dims: number,
-  layer: (x: Term, like: Pick<Term, "shape" | "dtype">) => Term,
-): Term[] {
-  const x = graph.term(operation.args[0] as Value);
-  const out = output(operation);
-  if (x.shape.length === dims + 2) return [layer(x, out)];
-  const one = graph.integers([0]);
-  const wide = graph.node("Unsqueeze", [x, one], { shape: [1, ...x.shape], dtype: x.dtype });
-  const result = layer(wide, { shape: [1, ...out.shape], dtype: out.dtype });
-  return [graph.node("Squeeze", [result, one], out)];
-}
 
 const convolution =
   (dims: number): Exporter =>
@@ -83,66 +59,6 @@ const transposed =
     );
   };
 
-const windows = (kernelSize: Sizes, options: MaxPoolOptions, dims: number) => {
-  const kernel = spread(kernelSize, dims, 1);
-  const pads = spread(options.padding, dims, 0);
-  return {
-    kernel_shape: kernel,
-    strides: options.stride === undefined ? kernel : spread(options.stride, dims, 1),
-    pads: [...pads, ...pads],
-    ceil_mode: options.ceilMode === true ? 1 : 0,
-  };
-};
-
-const maxPool =
-  (dims: number): Exporter =>
-  (graph, operation) => {
-    const [, kernelSize, options] = operation.args as [Value, Sizes, MaxPoolOptions];
-    return batched(graph, operation, dims, (x, like) =>
-      graph.node("MaxPool", [x], like, {
-        ...windows(kernelSize, options, dims),
-        dilations: spread(options.dilation, dims, 1),
-      }),
-    );
-  };
-
-const avgPool =
-  (dims: number): Exporter =>
-  (graph, operation) => {
-    const [, kernelSize, options] = operation.args as [Value, Sizes, AvgPoolOptions];
-    if (options.divisorOverride !== undefined) refuse(operation, "ONNX has no divisorOverride");
-    if (options.ceilMode === true && options.countIncludePad !== false) {
-      refuse(
-        operation,
-        "ceilMode with countIncludePad counts differently in ONNX runtimes; set countIncludePad to false",
-      );
-    }
-    return batched(graph, operation, dims, (x, like) =>
-      graph.node("AveragePool", [x], like, {
-        ...windows(kernelSize, options, dims),
-        count_include_pad: options.countIncludePad === false ? 0 : 1,
-      }),
-    );
-  };
-
-/** Windows of one size, where the output's sizes divide the input's; ONNX has no others. */
-const adaptive =
-  (dims: number, global: string, local: string): Exporter =>
-  (graph, operation) =>
-    batched(graph, operation, dims, (x, like) => {
-      const sizes = x.shape.slice(2);
-      const out = like.shape.slice(2);
-      if (out.every((n) => n === 1)) return graph.node(global, [x], like);
-      const kernel = sizes.map((n, i) => n / (out[i] as number));
-      if (!kernel.every(Number.isInteger)) {
-        refuse(
-          operation,
-          `ONNX has windows of one size alone; (${out.join(", ")}) does not divide (${sizes.join(", ")})`,
-        );
-      }
-      return graph.node(local, [x], like, { kernel_shape: kernel, strides: kernel });
-    });
-
 /** Ones or zeros where a normalisation has no parameters of its own. */
 const filled = (graph: GraphBuilder, value: unknown, count: number, fill: number, like: Term): Term =>
   optional(graph, value) ?? graph.constant(new Array<number>(count).fill(fill), like.dtype);
@@ -165,8 +81,8 @@ const batchNorm: Exporter = (graph, operation) => {
   ] &
     [Value, Value | null, Value | null, Value | null, Value | null, BatchNormOptions];
   const x = graph.term(input);
-  if (options.training === true || !mean || !variance)
-    refuse(operation, "the statistics of the batch are not in a file");
+  if (!mean || !variance) return [batchStatistics(graph, x, weight, bias, options.eps ?? 1e-5)];
+  if (options.training === true) refuse(operation, "a file changes no statistics; call eval() on the module");
   const channels = x.shape[1] as number;
   const scale = filled(graph, weight, channels, 1, x);
   const shift = filled(graph, bias, channels, 0, x);
@@ -176,6 +92,20 @@ const batchNorm: Exporter = (graph, operation) => {
     }),
   ];
 };
+
+/** Without running statistics each batch is normalised by its own, in evaluation too. */
+function batchStatistics(graph: GraphBuilder, x: Term, weight: unknown, bias: unknown, eps: number): Term {
+  const axes = counted(x.shape.length).filter((d) => d !== 1);
+  const along = x.shape.map((size, d) => (d === 1 ? size : 1));
+  const one = { shape: along, dtype: x.dtype };
+  const centered = graph.node("Sub", [x, graph.reduce("ReduceMean", x, axes, true, along)], x);
+  const variance = graph.reduce("ReduceMean", graph.node("Mul", [centered, centered], x), axes, true, along);
+  const deviation = graph.node("Sqrt", [graph.node("Add", [variance, graph.constant(eps, x.dtype)], one)], one);
+  let y = graph.node("Div", [centered, deviation], x);
+  if (weight) y = graph.node("Mul", [y, graph.reshape(graph.term(weight as Value), along)], x);
+  if (bias) y = graph.node("Add", [y, graph.reshape(graph.term(bias as Value), along)], x);
+  return y;
+}
 
 const layerNorm: Exporter = (graph, operation) => {
   const [input, normalizedShape, weight, bias, eps] = operation.args as [
@@ -270,16 +200,7 @@ export const layers: Readonly<Record<string, Exporter>> = {
   convTranspose1d: transposed(1),
   convTranspose2d: transposed(2),
   convTranspose3d: transposed(3),
-  maxPool1d: maxPool(1),
-  maxPool2d: maxPool(2),
-  maxPool3d: maxPool(3),
-  avgPool1d: avgPool(1),
-  avgPool2d: avgPool(2),
-  avgPool3d: avgPool(3),
-  adaptiveAvgPool1d: adaptive(1, "GlobalAveragePool", "AveragePool"),
-  adaptiveAvgPool2d: adaptive(2, "GlobalAveragePool", "AveragePool"),
-  adaptiveMaxPool1d: adaptive(1, "GlobalMaxPool", "MaxPool"),
-  adaptiveMaxPool2d: adaptive(2, "GlobalMaxPool", "MaxPool"),
+  ...pools,
   batchNorm,
   layerNorm,
   groupNorm,

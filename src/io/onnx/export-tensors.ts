@@ -3,6 +3,7 @@
  * Source: https://onnx.ai/onnx/operators/
  */
 import { isFloating } from "../../ops/dtype.js";
+import type { VarianceOptions } from "../../ops/reduce.js";
 import { promoteTypes } from "../../tensor/index.js";
 import { views } from "./export-views.js";
 import { counted, type Exporter, first, output, refuse, type Term, wrap } from "./graph.js";
@@ -173,6 +174,51 @@ const maskedFill: Exporter = (graph, operation) => {
   return [graph.node("Where", [held, graph.constant(value, out.dtype), graph.term(x)], out)];
 };
 
+/** By the natural logarithm or exponential, as ONNX has no other. */
+const composed =
+  (
+    build: (x: Term, one: (type: string, ...terms: Term[]) => Term, number: (value: number) => Term) => Term,
+  ): Exporter =>
+  (graph, operation) => {
+    const out = output(operation);
+    const x = graph.cast(first(graph, operation), out.dtype);
+    return [
+      build(
+        x,
+        (type, ...terms) => graph.node(type, terms, out),
+        (value) => graph.constant(value, out.dtype),
+      ),
+    ];
+  };
+const logarithm = (base: number) => composed((x, node, number) => node("Div", node("Log", x), number(Math.log(base))));
+
+const variance =
+  (root: boolean): Exporter =>
+  (graph, operation) => {
+    const out = output(operation);
+    const x = first(graph, operation);
+    const [, dims, { correction = 1, keepdim = false } = {}] = operation.args as [Value, unknown, VarianceOptions?];
+    const axes = axesOf(dims, x.shape.length);
+    const kept = x.shape.map((size, d) => (axes.includes(d) ? 1 : size));
+    const centered = graph.node("Sub", [x, graph.reduce("ReduceMean", x, axes, true, kept)], x);
+    const squares = graph.node("Mul", [centered, centered], x);
+    const count = axes.reduce((product, d) => product * (x.shape[d] as number), 1);
+    // A division by a smaller count, for axes whose sizes stay.
+    const mean = graph.reduce("ReduceMean", squares, axes, keepdim, out.shape);
+    const value =
+      correction === 0 ? mean : graph.node("Mul", [mean, graph.constant(count / (count - correction), x.dtype)], out);
+    return [root ? graph.node("Sqrt", [value], out) : value];
+  };
+
+const gathered =
+  (type: "Gather" | "GatherElements"): Exporter =>
+  (graph, operation) => {
+    const x = first(graph, operation);
+    const [, dim, index] = operation.args as [Value, number, Value];
+    const places = graph.cast(graph.term(index), "int64");
+    return [graph.node(type, [x, places], output(operation), { axis: wrap(dim, x.shape.length) })];
+  };
+
 const elementWise = {
   abs: "Abs",
   acos: "Acos",
@@ -254,6 +300,15 @@ export const tensors: Readonly<Record<string, Exporter>> = {
   argmin: position("ArgMin"),
   softmax: along("Softmax"),
   logSoftmax: along("LogSoftmax"),
+  logsumexp: reduction("ReduceLogSumExp"),
+  var: variance(false),
+  std: variance(true),
+  log2: logarithm(2),
+  log10: logarithm(10),
+  log1p: composed((x, node, number) => node("Log", node("Add", x, number(1)))),
+  expm1: composed((x, node, number) => node("Sub", node("Exp", x), number(1))),
+  indexSelect: gathered("Gather"),
+  gather: gathered("GatherElements"),
   cumsum,
   matmul,
   mm: matmul,

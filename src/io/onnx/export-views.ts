@@ -102,6 +102,14 @@ const select: Exporter = (graph, operation) => {
   ];
 };
 
+const flip: Exporter = (graph, operation) => {
+  const x = first(graph, operation);
+  const axes = [operation.args[1]].flat().map((d) => wrap(d as number, x.shape.length));
+  const each = (n: number): Term => graph.integers(axes.map(() => n));
+  // From the last to before the first.
+  return [graph.node("Slice", [x, each(-1), each(-(2 ** 53 - 1)), graph.integers(axes), each(-1)], output(operation))];
+};
+
 /** split, chunk: neighbouring slices; unbind: one of each. */
 const pieces: Exporter = (graph, operation) => {
   const x = first(graph, operation);
@@ -166,6 +174,7 @@ export const views: Readonly<Record<string, Exporter>> = {
   narrow,
   slice,
   select,
+  flip,
   split: pieces,
   chunk: pieces,
   unbind: pieces,

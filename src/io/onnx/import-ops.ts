@@ -112,6 +112,14 @@ const gather: Run = (given) => {
   return taken.reshape([...x.shape.slice(0, axis), ...index.shape, ...x.shape.slice(axis + 1)]);
 };
 
+const gatherElements: Run = (given) => {
+  const [x, index] = [given.input(0), given.input(1)];
+  const asked = given.number("axis", 0);
+  const axis = asked < 0 ? asked + x.ndim : asked;
+  const n = x.shape[axis] ?? fail(`no dimension ${asked}`);
+  return x.gather(axis, index.where(index.ge(0), index.add(n)));
+};
+
 const split: Run = (given) => {
   const x = given.input(0);
   const axis = given.number("axis", 0);
@@ -253,6 +261,7 @@ export const operations: Readonly<Record<string, Run>> = {
     ),
   Slice: slice,
   Gather: gather,
+  GatherElements: gatherElements,
   Split: split,
   Expand: expand,
   Tile: tile,
@@ -263,6 +272,7 @@ export const operations: Readonly<Record<string, Run>> = {
   ConstantOfShape: constantOfShape,
   CumSum: (given) => given.input(0).cumsum(given.input(1).item()).to(given.input(0).dtype),
   ReduceSum: reduction((x, dims, keepdim) => x.sum(dims, { keepdim })),
+  ReduceLogSumExp: reduction((x, dims, keepdim) => x.logsumexp(dims, { keepdim })),
   ReduceMean: reduction((x, dims, keepdim) => x.mean(dims, { keepdim })),
   ReduceProd: reduction((x, dims, keepdim) =>
     dims

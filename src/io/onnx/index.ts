@@ -2,9 +2,10 @@
  * ONNX files: models for other runtimes, and other frameworks' models here. This is the door; what reads and writes protocol
  * buffers stands behind it and is loaded when it is first opened.
  */
-import { DataError } from "../../errors.js";
+import { checkBytes, checkOptions, checkPath, checkTensors, refuseArgument } from "../../arguments.js";
+import { DataError, ValueError } from "../../errors.js";
 import type { Module } from "../../nn/module.js";
-import type { Tensor } from "../../tensor/index.js";
+import { isTensor, type Tensor } from "../../tensor/index.js";
 
 export interface ExportOnnxOptions {
   /** Names of forward's inputs: `input`, or `input_0`, `input_1`, … unless given. */
@@ -37,6 +38,16 @@ async function loaded<T>(what: string, module: Promise<T>): Promise<T> {
   }
 }
 
+function examplesOf(what: string, model: unknown, inputs: unknown, options: unknown): readonly Tensor[] {
+  if (typeof (model as Module | null)?.stateDict !== "function") refuseArgument(what, "model", model, "a module");
+  checkOptions(what, options);
+  const examples: unknown = isTensor(inputs) ? [inputs] : inputs;
+  if (!Array.isArray(examples)) refuseArgument(what, "exampleInputs", examples, "a tensor, or a list of tensors");
+  checkTensors(what, "exampleInputs", examples);
+  if (examples.length === 0) throw new ValueError(`${what}: needs an example of each input of forward`);
+  return examples;
+}
+
 /**
  * Writes a module as an ONNX file, whole or not at all: PyTorch's `torch.onnx.export`. The module runs once, in evaluation, on
  * examples of its inputs; the operations of `nn`, `nn.functional` and tensors that ran become ONNX's. Parameters keep their names.
@@ -64,8 +75,10 @@ export async function exportOnnx(
   path: string,
   options: ExportOnnxOptions = {},
 ): Promise<void> {
+  checkPath("exportOnnx", path);
+  const examples = examplesOf("exportOnnx", model, exampleInputs, options);
   const { writeOnnx } = await loaded("exportOnnx", import("./export.js"));
-  writeOnnx(model, Array.isArray(exampleInputs) ? exampleInputs : [exampleInputs as Tensor], path, options);
+  writeOnnx(model, examples, path, options);
 }
 
 /** The bytes of the ONNX file that `exportOnnx` would write. */
@@ -74,8 +87,9 @@ export async function serializeOnnx(
   exampleInputs: Tensor | readonly Tensor[],
   options: ExportOnnxOptions = {},
 ): Promise<Uint8Array> {
+  const examples = examplesOf("serializeOnnx", model, exampleInputs, options);
   const { writeOnnx } = await loaded("serializeOnnx", import("./export.js"));
-  return writeOnnx(model, Array.isArray(exampleInputs) ? exampleInputs : [exampleInputs as Tensor], null, options);
+  return writeOnnx(model, examples, null, options);
 }
 
 /**
@@ -96,6 +110,7 @@ export async function serializeOnnx(
  * ```
  */
 export async function loadOnnx(path: string): Promise<import("./module.js").OnnxModule> {
+  checkPath("loadOnnx", path);
   const { readOnnx } = await loaded("loadOnnx", import("./import.js"));
   return readOnnx(path);
 }
@@ -105,6 +120,7 @@ export async function deserializeOnnx(
   bytes: Uint8Array,
   name = "ONNX data",
 ): Promise<import("./module.js").OnnxModule> {
+  checkBytes("deserializeOnnx", bytes);
   const { moduleOf } = await loaded("deserializeOnnx", import("./import.js"));
   return moduleOf(bytes, name);
 }

@@ -4,6 +4,7 @@
  *
  * Source: https://docs.pytorch.org/vision/stable/transforms.html (v2.functional)
  */
+import { checkList, checkObject, checkOptions, inWords } from "../../arguments.js";
 import { ValueError } from "../../errors.js";
 import { fromTypedArray, type Tensor, where } from "../../tensor/index.js";
 import { checkInterpolation, type Interpolation, inFloats, roundHalfEven, type Size, sizeOf } from "./resize.js";
@@ -64,7 +65,11 @@ const fromMiddle = ([height, width]: Size, center: AffineOptions["center"]): Siz
  */
 export function affine(image: Tensor, parameters: AffineParameters, options: AffineOptions = {}): Tensor {
   const size = sizeOf("affine", image);
+  checkObject("affine", "parameters", parameters);
+  checkOptions("affine", options);
   const { scale = 1, angle = 0, translate = [0, 0], shear = [0, 0] } = parameters;
+  checkList("affine", "translate", translate);
+  checkList("affine", "shear", shear);
   if (!(scale > 0)) throw new ValueError(`affine: scale is ${scale}; it must be above 0`);
   for (const value of [scale, angle, ...translate, ...shear]) {
     if (!Number.isFinite(value)) throw new ValueError(`affine: ${value} is not a finite number`);
@@ -86,7 +91,8 @@ export function affine(image: Tensor, parameters: AffineParameters, options: Aff
  */
 export function rotate(image: Tensor, angle: number, options: AffineOptions & { expand?: boolean } = {}): Tensor {
   const size = sizeOf("rotate", image);
-  if (!Number.isFinite(angle)) throw new ValueError(`rotate: angle is ${angle}`);
+  checkOptions("rotate", options);
+  if (!Number.isFinite(angle)) throw new ValueError(`rotate: angle is ${inWords(angle)}`);
   const turn = ((angle % 360) + 360) % 360;
   const { expand = false, center } = options;
   if (center === undefined) {

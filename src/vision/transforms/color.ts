@@ -4,10 +4,12 @@
  *
  * Source: https://docs.pytorch.org/vision/stable/transforms.html (v2.functional)
  */
+import { checkList, checkOptions, checkTensor, inWords, refuseArgument } from "../../arguments.js";
 import { DTypeError, ShapeError, ValueError } from "../../errors.js";
 import { cat, type DType, stack, type Tensor, tensor, where } from "../../tensor/index.js";
 
 function channelsOf(what: string, image: Tensor): 1 | 3 {
+  checkTensor(what, "image", image);
   const channels = image.ndim < 3 ? undefined : image.shape.at(-3);
   if (channels !== 1 && channels !== 3) {
     throw new ShapeError(`${what}: an image has shape (…, 1 or 3, H, W), not (${image.shape.join(", ")})`);
@@ -18,8 +20,8 @@ function channelsOf(what: string, image: Tensor): 1 | 3 {
 const boundOf = (image: Tensor): number => (image.isFloatingPoint() ? 1 : 255);
 
 function checkFactor(what: string, factor: number): void {
-  if (!(factor >= 0 && factor < Number.POSITIVE_INFINITY))
-    throw new ValueError(`${what}: factor is ${factor}; it must not be negative`);
+  if (typeof factor !== "number" || !(factor >= 0 && factor < Number.POSITIVE_INFINITY))
+    throw new ValueError(`${what}: factor is ${inWords(factor)}; it must not be negative`);
 }
 
 /** Cut off at black and full, in the image's dtype; integers lose their fraction, as in torchvision. */
@@ -77,8 +79,8 @@ export function adjustSaturation(image: Tensor, factor: number): Tensor {
 
 /** Turns the circle of colours by `factor` of a whole turn, −0.5 to 0.5. */
 export function adjustHue(image: Tensor, factor: number): Tensor {
-  if (!(factor >= -0.5 && factor <= 0.5))
-    throw new ValueError(`adjustHue: factor is ${factor}; it must be from −0.5 to 0.5`);
+  if (typeof factor !== "number" || !(factor >= -0.5 && factor <= 0.5))
+    throw new ValueError(`adjustHue: factor is ${inWords(factor)}; it must be from −0.5 to 0.5`);
   if (channelsOf("adjustHue", image) === 1 || image.numel() === 0) return image;
   const floats = toDtype(image, "float32", { scale: true });
   const [r, g, b] = floats.unbind(-3) as [Tensor, Tensor, Tensor];
@@ -107,7 +109,11 @@ export function adjustHue(image: Tensor, factor: number): Tensor {
  *
  * Errors: DTypeError for scaling between floats and integers other than uint8.
  */
-export function toDtype(image: Tensor, dtype: DType, { scale = false }: { scale?: boolean } = {}): Tensor {
+export function toDtype(image: Tensor, dtype: DType, options: { scale?: boolean } = {}): Tensor {
+  checkTensor("toDtype", "image", image);
+  checkOptions("toDtype", options);
+  const { scale = false } = options;
+  if (typeof dtype !== "string") refuseArgument("toDtype", "dtype", dtype, "the name of a dtype");
   const target = image.dtype === dtype ? "same" : dtype;
   if (!scale || target === "same") return image.to(dtype);
   const floating = (name: DType): boolean => name.startsWith("float") || name === "bfloat16";
@@ -124,6 +130,7 @@ export function toDtype(image: Tensor, dtype: DType, { scale = false }: { scale?
  * Errors: DTypeError for integers, ValueError for a std of 0, ShapeError when mean and std are not one a channel, or one.
  */
 export function normalize(image: Tensor, mean: readonly number[], std: readonly number[]): Tensor {
+  checkTensor("normalize", "image", image);
   if (!image.isFloatingPoint())
     throw new DTypeError(`normalize: the image is ${image.dtype}; scale it to floats first`);
   const channels = image.ndim < 3 ? 1 : (image.shape.at(-3) as number);
@@ -131,6 +138,7 @@ export function normalize(image: Tensor, mean: readonly number[], std: readonly 
     ["mean", mean],
     ["std", std],
   ] as const) {
+    checkList("normalize", name, list);
     if (list.length !== 1 && list.length !== channels) {
       throw new ShapeError(`normalize: ${list.length} values of ${name} for ${channels} channels`);
     }

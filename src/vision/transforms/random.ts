@@ -4,11 +4,13 @@
  *
  * Source of the names and distributions: https://docs.pytorch.org/vision/stable/transforms.html (v2)
  */
+import { checkList, checkOptions, checkTensor } from "../../arguments.js";
 import { ValueError } from "../../errors.js";
 import { type Generator, rand, randint, randperm, type Tensor } from "../../tensor/index.js";
 import { type AffineOptions, affine, rotate } from "./affine.js";
 import { adjustBrightness, adjustContrast, adjustHue, adjustSaturation, rgbToGrayscale } from "./color.js";
 import {
+  checkSize,
   crop,
   horizontalFlip,
   type ResizeOptions,
@@ -18,7 +20,7 @@ import {
   sizeOf,
   verticalFlip,
 } from "./resize.js";
-import { type AnyTransform, apply, Transform } from "./transform.js";
+import { type AnyTransform, apply, checkTransforms, Transform } from "./transform.js";
 
 export interface ChanceOptions {
   /** Where chance comes from; by default the generator that `manualSeed` sets. */
@@ -32,9 +34,10 @@ export type Range = readonly [from: number, to: number];
 abstract class RandomTransform extends Transform {
   readonly #generator: Generator | undefined;
 
-  constructor({ generator }: ChanceOptions) {
+  constructor(options: ChanceOptions) {
     super();
-    this.#generator = generator;
+    checkOptions(new.target.name, options);
+    this.#generator = options.generator;
   }
 
   protected uniform([from, to]: Range): number {
@@ -50,7 +53,8 @@ abstract class RandomTransform extends Transform {
     return Array.from(randperm(count, { generator: this.#generator }).toTypedArray(), Number);
   }
 
-  protected happens(p: number): boolean {
+  protected happens(p: number, image: Tensor): boolean {
+    checkTensor(this.constructor.name, "image", image);
     return this.uniform([0, 1]) < p;
   }
 }
@@ -60,26 +64,33 @@ function checkProbability(what: string, p: number): number {
   return p;
 }
 
-function checkRange(what: string, name: string, [from, to]: Range, least = Number.NEGATIVE_INFINITY): Range {
+function checkRange(what: string, name: string, range: Range, least = Number.NEGATIVE_INFINITY): Range {
+  checkList(what, name, range);
+  const [from, to] = range;
   if (!(from <= to && from >= least && to < Number.POSITIVE_INFINITY)) {
     throw new ValueError(`${what}: ${name} is from ${from} to ${to}`);
   }
   return [from, to];
 }
 
-const both = (size: number | Size): Size => (typeof size === "number" ? [size, size] : size);
+function both(what: string, size: number | Size): Size {
+  const sides: Size = typeof size === "number" ? [size, size] : size;
+  checkSize(what, sides);
+  return sides;
+}
 
 /** Left becomes right with probability `p`, 0.5 by default. */
 export class RandomHorizontalFlip extends RandomTransform {
   readonly #p: number;
 
-  constructor({ p = 0.5, ...chance }: { p?: number } & ChanceOptions = {}) {
-    super(chance);
+  constructor(options: { p?: number } & ChanceOptions = {}) {
+    super(options);
+    const { p = 0.5 } = options;
     this.#p = checkProbability("RandomHorizontalFlip", p);
   }
 
   override forward(image: Tensor): Tensor {
-    return this.happens(this.#p) ? horizontalFlip(image) : image;
+    return this.happens(this.#p, image) ? horizontalFlip(image) : image;
   }
 }
 
@@ -87,13 +98,14 @@ export class RandomHorizontalFlip extends RandomTransform {
 export class RandomVerticalFlip extends RandomTransform {
   readonly #p: number;
 
-  constructor({ p = 0.5, ...chance }: { p?: number } & ChanceOptions = {}) {
-    super(chance);
+  constructor(options: { p?: number } & ChanceOptions = {}) {
+    super(options);
+    const { p = 0.5 } = options;
     this.#p = checkProbability("RandomVerticalFlip", p);
   }
 
   override forward(image: Tensor): Tensor {
-    return this.happens(this.#p) ? verticalFlip(image) : image;
+    return this.happens(this.#p, image) ? verticalFlip(image) : image;
   }
 }
 
@@ -101,13 +113,14 @@ export class RandomVerticalFlip extends RandomTransform {
 export class RandomGrayscale extends RandomTransform {
   readonly #p: number;
 
-  constructor({ p = 0.1, ...chance }: { p?: number } & ChanceOptions = {}) {
-    super(chance);
+  constructor(options: { p?: number } & ChanceOptions = {}) {
+    super(options);
+    const { p = 0.1 } = options;
     this.#p = checkProbability("RandomGrayscale", p);
   }
 
   override forward(image: Tensor): Tensor {
-    return this.happens(this.#p) ? rgbToGrayscale(image, image.shape.at(-3) === 3 ? 3 : 1) : image;
+    return this.happens(this.#p, image) ? rgbToGrayscale(image, image.shape.at(-3) === 3 ? 3 : 1) : image;
   }
 }
 
@@ -116,14 +129,16 @@ export class RandomApply extends RandomTransform {
   readonly #p: number;
   readonly #transforms: readonly AnyTransform[];
 
-  constructor(transforms: readonly AnyTransform[], { p = 0.5, ...chance }: { p?: number } & ChanceOptions = {}) {
-    super(chance);
+  constructor(transforms: readonly AnyTransform[], options: { p?: number } & ChanceOptions = {}) {
+    super(options);
+    const { p = 0.5 } = options;
     this.#p = checkProbability("RandomApply", p);
+    checkTransforms("RandomApply", transforms);
     this.#transforms = transforms;
   }
 
   override forward(image: Tensor): Tensor {
-    if (!this.happens(this.#p)) return image;
+    if (!this.happens(this.#p, image)) return image;
     return this.#transforms.reduce((present, transform) => apply(transform, present), image);
   }
 }
@@ -137,10 +152,11 @@ export class RandomCrop extends RandomTransform {
   readonly #size: Size;
   readonly #padding: number;
 
-  constructor(size: number | Size, { padding = 0, ...chance }: { padding?: number } & ChanceOptions = {}) {
-    super(chance);
+  constructor(size: number | Size, options: { padding?: number } & ChanceOptions = {}) {
+    super(options);
+    const { padding = 0 } = options;
     if (!(Number.isSafeInteger(padding) && padding >= 0)) throw new ValueError(`RandomCrop: padding is ${padding}`);
-    this.#size = both(size);
+    this.#size = both("RandomCrop", size);
     this.#padding = padding;
   }
 
@@ -170,7 +186,7 @@ export class RandomResizedCrop extends RandomTransform {
   constructor(size: number | Size, options: { scale?: Range; ratio?: Range } & ResizeOptions & ChanceOptions = {}) {
     super(options);
     const { scale = [0.08, 1], ratio = [3 / 4, 4 / 3], generator: _, ...rest } = options;
-    this.#size = both(size);
+    this.#size = both("RandomResizedCrop", size);
     this.#scale = checkRange("RandomResizedCrop", "scale", scale, 0);
     this.#ratio = checkRange("RandomResizedCrop", "ratio", ratio, Number.MIN_VALUE);
     this.#resize = rest;
@@ -239,6 +255,7 @@ export class RandomAffine extends RandomTransform {
     super(options);
     const { translate, scale, shear, generator: _, ...rest } = options;
     this.#degrees = checkRange("RandomAffine", "degrees", around(degrees));
+    if (translate !== undefined) checkList("RandomAffine", "translate", translate);
     if (translate?.some((part) => !(part >= 0 && part <= 1))) {
       throw new ValueError(`RandomAffine: translate is (${translate.join(", ")}); parts are from 0 to 1`);
     }
@@ -266,7 +283,7 @@ export class RandomAffine extends RandomTransform {
 }
 
 const isPair = (shear: number | Range | readonly [Range, Range]): shear is readonly [Range, Range] =>
-  typeof shear !== "number" && typeof shear[0] !== "number";
+  Array.isArray(shear) && Array.isArray(shear[0]);
 
 const around = (value: number | Range): Range => (typeof value === "number" ? [-value, value] : value);
 
@@ -292,6 +309,7 @@ export class ColorJitter extends RandomTransform {
       return checkRange("ColorJitter", name, range, 0);
     };
     const hue = options.hue === undefined || options.hue === 0 ? undefined : around(options.hue);
+    if (hue !== undefined) checkList("ColorJitter", "hue", hue);
     if (hue !== undefined && !(hue[0] >= -0.5 && hue[0] <= hue[1] && hue[1] <= 0.5)) {
       throw new ValueError(`ColorJitter: hue is from ${hue[0]} to ${hue[1]}; it must be within −0.5 to 0.5`);
     }
@@ -300,6 +318,7 @@ export class ColorJitter extends RandomTransform {
 
   override forward(image: Tensor): Tensor {
     const adjust = [adjustBrightness, adjustContrast, adjustSaturation, adjustHue] as const;
+    checkTensor("ColorJitter", "image", image);
     const order = this.order(4);
     const factors = this.#ranges.map((range) => (range === undefined ? undefined : this.uniform(range)));
     return order.reduce((present, i) => {

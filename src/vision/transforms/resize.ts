@@ -4,6 +4,7 @@
  *
  * Source: https://docs.pytorch.org/vision/stable/transforms.html (v2.functional)
  */
+import { checkList, checkOptions, checkTensor, inWords } from "../../arguments.js";
 import { DTypeError, ShapeError, ValueError } from "../../errors.js";
 import { fromTypedArray, type Tensor, zeros } from "../../tensor/index.js";
 
@@ -22,6 +23,7 @@ export interface ResizeOptions {
 
 /** Height and width of an image. Throws ShapeError for what is none. */
 export function sizeOf(what: string, image: Tensor): Size {
+  checkTensor(what, "image", image);
   const { shape } = image;
   if (shape.length < 2) throw new ShapeError(`${what}: an image has shape (…, H, W), not (${shape.join(", ")})`);
   return [shape.at(-2) as number, shape.at(-1) as number];
@@ -29,17 +31,23 @@ export function sizeOf(what: string, image: Tensor): Size {
 
 /** A size as given: both, or the shorter side alone, the other keeping the aspect. */
 function outputSize(what: string, size: number | Size, [height, width]: Size): Size {
+  if (typeof size !== "number") checkSize(what, size);
   const [h, w] =
     typeof size === "number"
       ? height < width
         ? [size, Math.trunc((size * width) / height)]
         : [Math.trunc((size * height) / width), size]
       : size;
-  for (const side of [h, w]) {
-    if (!(Number.isSafeInteger(side) && side > 0))
-      throw new ValueError(`${what}: size (${h}, ${w}); sides are whole numbers above 0`);
-  }
+  checkSize(what, [h, w]);
   return [h, w];
+}
+
+/** ValueError unless both sides are whole numbers above 0. */
+export function checkSize(what: string, size: Size): void {
+  checkList(what, "size", size);
+  const [h, w] = size;
+  if (size.length !== 2 || ![h, w].every((side) => Number.isSafeInteger(side) && side > 0))
+    throw new ValueError(`${what}: size (${size.join(", ")}); sides are whole numbers above 0`);
 }
 
 /**
@@ -58,6 +66,7 @@ function outputSize(what: string, size: number | Size, [height, width]: Size): S
  * ```
  */
 export function resize(image: Tensor, size: number | Size, options: ResizeOptions = {}): Tensor {
+  checkOptions("resize", options);
   const { interpolation = "bilinear", antialias = true } = options;
   checkInterpolation("resize", interpolation);
   const given = sizeOf("resize", image);
@@ -108,7 +117,7 @@ export function inFloats(what: string, image: Tensor, compute: (floats: Tensor) 
 
 export function checkInterpolation(what: string, interpolation: Interpolation): void {
   if (interpolation !== "bilinear" && interpolation !== "nearest") {
-    throw new ValueError(`${what}: interpolation is "${String(interpolation)}"; it is bilinear or nearest`);
+    throw new ValueError(`${what}: interpolation is ${inWords(interpolation)}; it is bilinear or nearest`);
   }
 }
 
@@ -116,7 +125,7 @@ export function checkInterpolation(what: string, interpolation: Interpolation): 
 export function crop(image: Tensor, top: number, left: number, height: number, width: number): Tensor {
   const [h, w] = sizeOf("crop", image);
   for (const value of [top, left, height, width]) {
-    if (!Number.isSafeInteger(value)) throw new ValueError(`crop: ${value} is not a whole number`);
+    if (!Number.isSafeInteger(value)) throw new ValueError(`crop: ${inWords(value)} is not a whole number`);
   }
   if (height < 1 || width < 1) throw new ValueError(`crop: ${height} × ${width} pixels; at least one is needed`);
   const inside = {
@@ -141,8 +150,10 @@ export function crop(image: Tensor, top: number, left: number, height: number, w
 
 /** The middle of the image; an image that is smaller is put in the middle of zeros. */
 export function centerCrop(image: Tensor, size: number | Size): Tensor {
-  const [height, width] = typeof size === "number" ? [size, size] : size;
   const [h, w] = sizeOf("centerCrop", image);
+  const sides: Size = typeof size === "number" ? [size, size] : size;
+  checkSize("centerCrop", sides);
+  const [height, width] = sides;
   // Padding rounds down, cropping to even, as in torchvision.
   const start = (has: number, wants: number): number =>
     wants > has ? -Math.floor((wants - has) / 2) : roundHalfEven((has - wants) / 2);
@@ -163,10 +174,16 @@ export function resizedCrop(
 }
 
 /** Left becomes right. */
-export const horizontalFlip = (image: Tensor): Tensor => image.flip([-1]);
+export function horizontalFlip(image: Tensor): Tensor {
+  sizeOf("horizontalFlip", image);
+  return image.flip([-1]);
+}
 
 /** Top becomes bottom. */
-export const verticalFlip = (image: Tensor): Tensor => image.flip([-2]);
+export function verticalFlip(image: Tensor): Tensor {
+  sizeOf("verticalFlip", image);
+  return image.flip([-2]);
+}
 
 /** As IEEE 754 and Python round: 0.5 → 0, 1.5 → 2. */
 export function roundHalfEven(value: number): number {

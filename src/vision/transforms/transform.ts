@@ -4,6 +4,7 @@
  *
  * Source of the names: https://docs.pytorch.org/vision/stable/transforms.html (v2)
  */
+import { checkList, checkTensor, refuseArgument } from "../../arguments.js";
 import { ShapeError, ValueError } from "../../errors.js";
 import { type DType, isTensor, type Tensor } from "../../tensor/index.js";
 import { normalize, rgbToGrayscale, toDtype } from "./color.js";
@@ -21,6 +22,14 @@ export abstract class Transform<In = Tensor, Out = Tensor> {
 
 /** What can stand in a `Compose`: a transform, or a plain function. */
 export type AnyTransform = { forward(image: Tensor): Tensor } | ((image: Tensor) => Tensor);
+
+export function checkTransforms(what: string, transforms: unknown): asserts transforms is readonly AnyTransform[] {
+  checkList(what, "transforms", transforms);
+  for (const [i, transform] of Array.from(transforms as ArrayLike<unknown>).entries()) {
+    if (typeof transform !== "function" && typeof (transform as Transform | null)?.forward !== "function")
+      refuseArgument(what, `transforms[${i}]`, transform, "a transform or a function");
+  }
+}
 
 export const apply = (transform: AnyTransform, image: Tensor): Tensor =>
   typeof transform === "function" ? transform(image) : transform.forward(image);
@@ -46,6 +55,7 @@ export class Compose extends Transform {
 
   constructor(transforms: readonly AnyTransform[]) {
     super();
+    checkTransforms("Compose", transforms);
     this.transforms = transforms;
   }
 
@@ -60,6 +70,7 @@ export class Lambda extends Transform {
 
   constructor(fn: (image: Tensor) => Tensor) {
     super();
+    if (typeof fn !== "function") refuseArgument("Lambda", "fn", fn, "a function");
     this.#function = fn;
   }
 
@@ -77,6 +88,7 @@ export class Lambda extends Transform {
  */
 export class ToTensor extends Transform {
   override forward(image: Tensor): Tensor {
+    checkTensor("ToTensor", "image", image);
     if (image.ndim < 2)
       throw new ShapeError(`ToTensor: an image has shape (H, W) or (C, H, W), not (${image.shape.join(", ")})`);
     const floats = image.isFloatingPoint() ? image : toDtype(image, "float32", { scale: true });
