@@ -4,7 +4,7 @@
  */
 import { ValueError } from "../errors.js";
 import { fromTypedArray, type Tensor } from "../tensor/index.js";
-import { classNumbers, Metric } from "./metric.js";
+import { classNumbers, Metric, refuseNaN } from "./metric.js";
 
 export interface ClassificationOptions {
   /** How many classes there are. Without it there are two, and predictions are the scores (or answers) for class 1. */
@@ -40,7 +40,7 @@ export interface AverageOptions extends ClassificationOptions {
  * ```
  *
  * Errors: ShapeError for shapes that do not fit, DTypeError for targets that are not integers, ValueError for classes out
- * of range.
+ * of range and for a score that is NaN.
  *
  * Source: https://scikit-learn.org/stable/modules/generated/sklearn.metrics.confusion_matrix.html
  */
@@ -157,6 +157,7 @@ export class Accuracy extends AveragedMetric {
       super.update(predictions, targets);
       return;
     }
+    refuseNaN("Accuracy", predictions.detach());
     const { indices } = predictions.detach().topk(this.#topK, 1);
     const found = indices.eq(targets.unsqueeze(1)).any(1);
     // Where the target is among them it is the answer, else the first of them is.

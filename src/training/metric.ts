@@ -5,7 +5,7 @@
  * Source of the names and rules: https://lightning.ai/docs/torchmetrics/stable/
  */
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
-import type { Tensor } from "../tensor/index.js";
+import { isTensor, type Tensor } from "../tensor/index.js";
 
 /** A figure gathered over batches. `Input` is what one batch gives it, `Value` what comes out. */
 export abstract class Metric<Input extends readonly unknown[] = readonly [Tensor, Tensor], Value = number> {
@@ -55,6 +55,8 @@ export class Mean extends Metric<[value: number | Tensor, weight?: number]> {
 
   override update(value: number | Tensor, weight = 1): void {
     if (!(weight >= 0)) throw new ValueError(`Mean.update: weight is ${weight}; it must not be negative`);
+    if (typeof value !== "number" && !isTensor(value))
+      throw new ValueError(`Mean.update: the value is a ${typeof value}; it must be a number or a tensor`);
     const values = typeof value === "number" ? [value] : Array.from(value.toTypedArray(), Number);
     for (const one of values) this.#sum += weight * one;
     this.#weight += weight * values.length;
@@ -121,8 +123,8 @@ export function classNumbers(
   const scores = predictions.isFloatingPoint();
   if (targets.isFloatingPoint()) throw new DTypeError(`${where}: targets are class numbers, not ${targets.dtype}`);
   let classes = predictions.detach();
+  if (scores) refuseNaN(where, classes);
   if (scores && threshold !== undefined) {
-    if (predictions.isnan().any().item() !== 0) throw new ValueError(`${where}: a score is NaN`);
     classes = classes.gt(threshold);
   } else if (scores) {
     if (predictions.ndim < 2 || predictions.shape[1] !== numClasses) {
@@ -147,4 +149,9 @@ export function classNumbers(
     if (odd !== undefined) throw new ValueError(`${where}: ${name} hold ${odd}; classes are 0 to ${numClasses - 1}`);
   }
   return { predicted, expected };
+}
+
+/** Throws ValueError for a NaN among scores: it would pass for the largest. */
+export function refuseNaN(where: string, scores: Tensor): void {
+  if (scores.isnan().any().item() !== 0) throw new ValueError(`${where}: a score is NaN`);
 }

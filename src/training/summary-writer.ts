@@ -61,6 +61,8 @@ export class SummaryWriter {
 
   /** A number, a point of the curve `tag`. */
   addScalar(tag: string, value: number | Tensor, step = 0): void {
+    if (typeof value !== "number" && !isTensor(value))
+      throw new ValueError(`addScalar: the value of ${tag} is a ${typeof value}; it must be a number or a tensor`);
     this.#add(tag, { kind: "scalar", value: typeof value === "number" ? value : value.item() }, step);
   }
 

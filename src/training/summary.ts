@@ -3,7 +3,7 @@
  * floating-point operations. The model is run once, and what its layers launch is counted by the profiler's own rules
  * (`profiler/cost.ts`), so there is no second set of formulas.
  */
-import { ValueError } from "../errors.js";
+import { CressetError, ValueError } from "../errors.js";
 import type { Module } from "../nn/index.js";
 import { observe } from "../ops/launch.js";
 import { costOf } from "../profiler/cost.js";
@@ -23,8 +23,9 @@ export interface SummaryRow {
   /** Its class. */
   readonly name: string;
   readonly depth: number;
-  readonly inputShape: readonly number[] | undefined;
-  readonly outputShape: readonly number[] | undefined;
+  /** The shapes of the tensors that go in and come out, in order; those in arrays and objects are among them. */
+  readonly inputShapes: readonly (readonly number[])[];
+  readonly outputShapes: readonly (readonly number[])[];
   /** Of the module with all inside it; a parameter met before counts again here, but not in the totals. */
   readonly parameters: number;
   /** Floating-point operations of its forward pass, those inside it included. Null where a kernel's are not known. */
@@ -60,7 +61,8 @@ export function summary(
   for (const module of model.modules()) {
     for (const child of module.children()) if (!depths.has(child)) depths.set(child, (depths.get(module) ?? 0) + 1);
   }
-  const rows: (Omit<SummaryRow, "flops"> & { flops: number | null; outputShape: readonly number[] | undefined })[] = [];
+  const rows: (Omit<SummaryRow, "flops" | "outputShapes"> & Pick<Writable<SummaryRow>, "flops" | "outputShapes">)[] =
+    [];
   const open: typeof rows = [];
   const leave: (() => void)[] = [];
   const modes = model.modules().map((module) => [module, module.training] as const);
@@ -72,8 +74,8 @@ export function summary(
             path: paths.get(module) ?? "",
             name: module.constructor.name,
             depth: depths.get(module) ?? 0,
-            inputShape: shapeOf(given[0]),
-            outputShape: undefined,
+            inputShapes: shapesOf(given),
+            outputShapes: [],
             parameters: count(module.parameters()),
             flops: 0,
           };
@@ -82,7 +84,7 @@ export function summary(
         }),
         (module as AnyModule).registerForwardHook((_, __, output) => {
           const row = open.pop();
-          if (row !== undefined) row.outputShape = shapeOf(output);
+          if (row !== undefined) row.outputShapes = shapesOf(output);
         }),
       );
     }
@@ -95,6 +97,15 @@ export function summary(
     );
     model.eval();
     noGrad(() => (model.forward as (...inputs: Tensor[]) => unknown)(...inputs));
+  } catch (error) {
+    // Hooks stand in front of the model's own function, which tells how many inputs there are.
+    const wanted = (Object.getPrototypeOf(model) as Module).forward.length;
+    // What a model does with an input that it was not given is some TypeError from its inside.
+    if (error instanceof CressetError || inputs.length >= wanted) throw error;
+    throw new ValueError(
+      `summary: ${model.constructor.name} failed on ${inputs.length} input of the ${wanted} it can take; give several shapes: [[2, 3], [2, 5]]`,
+      { cause: error },
+    );
   } finally {
     for (const end of leave.reverse()) end();
     for (const [module, training] of modes) module.training = training;
@@ -139,8 +150,8 @@ export class Summary {
       const label = row.path === "" ? "" : ` (${row.path.split(".").at(-1)})`;
       return [
         `${"  ".repeat(row.depth)}${row.name}${label}`,
-        row.inputShape === undefined ? "–" : `(${row.inputShape.join(", ")})`,
-        row.outputShape === undefined ? "–" : `(${row.outputShape.join(", ")})`,
+        shapesText(row.inputShapes),
+        shapesText(row.outputShapes),
         row.parameters === 0 ? "–" : row.parameters.toLocaleString("en"),
         row.flops === null ? "?" : row.flops.toLocaleString("en"),
       ];
@@ -178,12 +189,16 @@ function inputsFrom(input: unknown, dtype: DType): readonly Tensor[] {
   throw new ValueError("summary: input is a shape, shapes, a tensor or tensors");
 }
 
-/** The shape of a tensor, or of the first one in an array or object. */
-function shapeOf(value: unknown): readonly number[] | undefined {
-  if (isTensor(value)) return value.shape;
-  if (typeof value !== "object" || value === null) return undefined;
-  return Object.values(value).find(isTensor)?.shape;
+/** The shapes of all tensors in a value. */
+function shapesOf(value: unknown): (readonly number[])[] {
+  if (isTensor(value)) return [value.shape];
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(shapesOf) : [];
 }
+
+const shapesText = (shapes: readonly (readonly number[])[]): string =>
+  shapes.length === 0 ? "–" : shapes.map((shape) => `(${shape.join(", ")})`).join(", ");
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
 const count = (tensors: readonly Tensor[]): number => tensors.reduce((sum, tensor) => sum + tensor.numel(), 0);
 const bytes = (tensors: readonly Tensor[]): number =>

@@ -127,6 +127,14 @@ export class Trainer<Batch> implements Training {
   #goOn: GeneratorStates | undefined;
 
   constructor(options: TrainerOptions<Batch>) {
+    for (const [name, given] of Object.entries({
+      step: options.step,
+      "model.forward": options.model?.forward,
+      "optimiser.step": options.optimiser?.step,
+    })) {
+      if (typeof given !== "function")
+        throw new ValueError(`Trainer: ${name} is ${given === undefined ? "missing" : "no function"}`);
+    }
     this.#options = options;
     this.model = options.model;
     this.optimiser = options.optimiser;
@@ -136,6 +144,10 @@ export class Trainer<Batch> implements Training {
     this.#schedules = (options.schedules ?? []).map((one) =>
       "schedule" in one ? one : { schedule: one, every: "epoch" },
     );
+    for (const { every } of this.#schedules) {
+      if (every !== "step" && every !== "epoch")
+        throw new ValueError(`Trainer: a schedule has its step every "${every}"; it is step or epoch`);
+    }
     const clip = clipping(options.model, options);
     const train = (batch: Batch): StepResult => {
       const result = options.step(batch);
@@ -156,6 +168,10 @@ export class Trainer<Batch> implements Training {
     { epochs, validation, resume, signal }: FitOptions<Batch>,
   ): Promise<EpochRecord[]> {
     if (!(Number.isSafeInteger(epochs) && epochs >= 0)) throw new ValueError(`Trainer.fit: epochs is ${epochs}`);
+    if (
+      !(typeof loader === "object" && loader !== null && (Symbol.iterator in loader || Symbol.asyncIterator in loader))
+    )
+      throw new ValueError("Trainer.fit: the loader cannot be iterated");
     if (resume !== undefined) await this.load(resume);
     this.batches = lengthOf(loader);
     this.epochs = epochs;
@@ -172,6 +188,7 @@ export class Trainer<Batch> implements Training {
     });
     signal?.addEventListener("abort", interrupt);
     if (signal?.aborted) interrupt();
+    const failures: unknown[] = [];
     try {
       await this.#tell("onFitStart");
       while (this.epoch < epochs && !this.#stopping) {
@@ -184,11 +201,20 @@ export class Trainer<Batch> implements Training {
         await this.#endEpoch(validation);
       }
       if (this.interrupted) await this.#tell("onInterrupt");
-    } finally {
-      release();
-      signal?.removeEventListener("abort", interrupt);
-      await this.#tell("onFitEnd");
+    } catch (error) {
+      failures.push(error);
     }
+    release();
+    signal?.removeEventListener("abort", interrupt);
+    // All are told, so that files are closed whatever has failed; the first failure is the one that counts.
+    for (const callback of this.#called) {
+      try {
+        await callback.onFitEnd?.(this);
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    if (failures.length > 0) throw failures[0];
     return this.history;
   }
 
@@ -225,7 +251,8 @@ export class Trainer<Batch> implements Training {
       for (const callback of this.#called) await callback.onStepEnd?.(this, figures);
       if (this.#stopping) return;
     }
-    if (this.batch === 0) throw new ValueError("Trainer.fit: the loader gave no batch");
+    if (this.batch === 0)
+      throw new ValueError("Trainer.fit: the loader gave no batch; a generator gives its own once only");
   }
 
   async #endEpoch(validation: Iterable<Batch> | AsyncIterable<Batch> | undefined): Promise<void> {
@@ -256,6 +283,8 @@ export class Trainer<Batch> implements Training {
     } finally {
       for (const [module, training] of modes) module.training = training;
     }
+    if (Object.keys(sums.means()).length === 0)
+      throw new ValueError("Trainer.validate: there is no batch; a generator gives its own once only");
     const named = Object.entries(sums.means()).map(([name, value]) => [
       `val${name[0]?.toUpperCase()}${name.slice(1)}`,
       value,
@@ -343,7 +372,7 @@ export class Trainer<Batch> implements Training {
     }
   }
 
-  async #tell(what: "onFitStart" | "onEpochStart" | "onInterrupt" | "onFitEnd"): Promise<void> {
+  async #tell(what: "onFitStart" | "onEpochStart" | "onInterrupt"): Promise<void> {
     for (const callback of this.#called) await callback[what]?.(this);
   }
 }

@@ -135,6 +135,17 @@ describe("metrics", () => {
     ["columns", () => new F1Score({ numClasses: 3 }).update(tensor([[0.5, 0.5]]), ints([0])), /expected \(N, 3, …\)/],
     ["floating targets", () => new Recall().update(tensor([0.5]), tensor([1])), /class numbers, not float32/],
     ["NaN", () => new AUROC().update(tensor([Number.NaN]), ints([1])), /a score is NaN/],
+    [
+      "NaN among the scores of classes",
+      () => new Accuracy({ numClasses: 2 }).update(tensor([[Number.NaN, 1]]), ints([1])),
+      /Accuracy: a score is NaN/,
+    ],
+    [
+      "NaN among the k largest",
+      () => new Accuracy({ numClasses: 3, topK: 2 }).update(tensor([[Number.NaN, 1, 0]]), ints([1])),
+      /Accuracy: a score is NaN/,
+    ],
+    ["a text as a value", () => new Mean().update("1" as never), /Mean.update: the value is a string/],
     ["NaN compared with a threshold", () => new Recall().update(tensor([Number.NaN]), ints([1])), /a score is NaN/],
     ["threshold and classes", () => new Accuracy({ numClasses: 3, threshold: 0.1 }), /threshold is for two classes/],
     ["one class", () => new Accuracy({ numClasses: 1 }), /2 or more/],

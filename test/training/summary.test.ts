@@ -12,13 +12,13 @@ it("counts what each layer computes", () => {
     ["1", "ReLU", 1],
     ["2", "Linear", 1],
   ]);
-  expect(table.rows.map(({ outputShape }) => outputShape)).toEqual([
+  expect(table.rows.map(({ outputShapes: [shape] }) => shape)).toEqual([
     [64, 10],
     [64, 200],
     [64, 200],
     [64, 10],
   ]);
-  expect(table.rows[1]?.inputShape).toEqual([64, 784]);
+  expect(table.rows[1]?.inputShapes).toEqual([[64, 784]]);
   expect(table.rows.map(({ parameters }) => parameters)).toEqual([159_010, 157_000, 0, 2010]);
   expect(table.rows[1]?.flops).toBe(2 * 64 * 784 * 200);
   expect(table.rows[3]?.flops).toBe(2 * 64 * 200 * 10);
@@ -40,7 +40,7 @@ it("a convolution's operations are those of its taps, and a deeper tree is cut",
   net.features.requiresGrad_(false);
   const whole = summary(net, [2, 1, 28, 28]);
   const convolution = whole.rows.find(({ name }) => name === "Conv2d");
-  expect(convolution).toMatchObject({ path: "features.0", depth: 2, outputShape: [2, 8, 28, 28], parameters: 80 });
+  expect(convolution).toMatchObject({ path: "features.0", depth: 2, outputShapes: [[2, 8, 28, 28]], parameters: 80 });
   expect(convolution?.flops).toBe(2 * 2 * 8 * 28 * 28 * 9);
   expect(whole.trainableParameters).toBe(whole.parameters - 80);
   const cut = summary(net, [2, 1, 28, 28], { depth: 1 });
@@ -96,7 +96,13 @@ it("takes tensors, several inputs, integers; a shared module has a row each time
   );
   expect(table.rows.map(({ path }) => path)).toEqual(["", "layer", "layer"]);
   expect(table.parameters).toBe(6);
+  expect(table.rows[0]?.inputShapes).toEqual([
+    [1, 2],
+    [3, 2],
+  ]);
+  expect(String(table)).toMatch(/^Twice +\(1, 2\), \(3, 2\) +\(3, 2\) +6 /m);
+  expect(() => summary(new Twice(), [1, 2])).toThrow("summary: Twice failed on 1 input of the 2 it can take");
   expect(summary(new Twice(), [tensor([[1, 2]]), zeros([1, 2])]).rows.length).toBe(3);
-  expect(summary(new nn.Linear(2, 3), zeros([5, 2])).rows[0]?.outputShape).toEqual([5, 3]);
+  expect(summary(new nn.Linear(2, 3), zeros([5, 2])).rows[0]?.outputShapes).toEqual([[5, 3]]);
   expect(() => summary(new nn.Linear(2, 3), "64" as never)).toThrow("input is a shape");
 });

@@ -1,7 +1,7 @@
 /** Event files, read back by a reader of the format written here from its description: frames, checksums, fields. */
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { autograd, nn, optim, tensor } from "cresset";
+import { autograd, DataError, nn, optim, tensor } from "cresset";
 import { SummaryWriter, TensorBoardLogger, Trainer } from "cresset/training";
 import { decodeImage } from "cresset/vision";
 import { expect, it } from "vitest";
@@ -98,6 +98,12 @@ it("writes scalars with their steps and times", async () => {
   ]);
   expect(Math.abs((read[0]!.get(1)?.[0] as number) - Date.now() / 1000)).toBeLessThan(60);
   expect(() => writer.addScalar("loss", 1)).toThrow("the file is closed");
+  const other = await SummaryWriter.create(join(folder, "other"));
+  expect(() => other.addScalar("loss", "1" as never)).toThrow("the value of loss is a string");
+  other.close();
+  await expect(
+    SummaryWriter.create(join(folder, "other", readdirSync(join(folder, "other"))[0] as string)),
+  ).rejects.toThrow(DataError);
 });
 
 it("writes each of several scalars where TensorBoard draws them together", async () => {

@@ -266,6 +266,48 @@ describe("Trainer", () => {
     await expect(trainer.fit([[tensor([1]), tensor([1])]], { epochs: 1 })).rejects.toThrow("step must give the loss");
     await expect(trainer.fit([], { epochs: 1 })).rejects.toThrow("the loader gave no batch");
     await expect(trainer.fit([], { epochs: -1 })).rejects.toThrow("epochs is -1");
+    await expect(trainer.fit(3 as never, { epochs: 1 })).rejects.toThrow("the loader cannot be iterated");
+    const sound = line();
+    const once = (function* () {
+      yield* sound.loader();
+    })();
+    await expect(sound.trainer.fit(once, { epochs: 2 })).rejects.toThrow("a generator gives its own once only");
+    const untested = line();
+    await expect(untested.trainer.fit(untested.loader(), { epochs: 1, validation: [] })).rejects.toThrow(
+      "Trainer.validate: there is no batch",
+    );
+    expect(() => line({ step: undefined as never })).toThrow("Trainer: step is missing");
+    expect(() => line({ model: {} as never })).toThrow("Trainer: model.forward is missing");
+    const schedule = new optim.lrScheduler.ExponentialLR(
+      new optim.SGD([tensor([1], { requiresGrad: true })], { lr: 1 }),
+      {
+        gamma: 0.5,
+      },
+    );
+    expect(() => line({ schedules: [{ schedule, every: "steps" as never }] })).toThrow(
+      'every "steps"; it is step or epoch',
+    );
+  });
+
+  it("tells every callback of the end, and throws what failed first", async () => {
+    const ended: string[] = [];
+    const failing = (name: string): Callback => ({
+      onFitEnd: () => {
+        ended.push(name);
+        throw new Error(name);
+      },
+    });
+    const { trainer, loader } = line({ callbacks: [failing("a"), failing("b")] });
+    await expect(trainer.fit(loader(), { epochs: 1 })).rejects.toThrow("a");
+    const broken = line({
+      callbacks: [failing("c")],
+      step: () => {
+        throw new Error("the step");
+      },
+    });
+    await expect(broken.trainer.fit(broken.loader(), { epochs: 1 })).rejects.toThrow("the step");
+    expect(ended).toEqual(["a", "b", "c"]);
+    expect(process.listenerCount("SIGINT") + process.listenerCount("SIGTERM")).toBe(0);
   });
 
   it("without a terminal a bar is silent, or prints plain lines", async () => {
