@@ -4,6 +4,7 @@
  *
  * Source of the names and rules: https://lightning.ai/docs/torchmetrics/stable/
  */
+import { refuseArgument } from "../arguments.js";
 import { DTypeError, ShapeError, ValueError } from "../errors.js";
 import { isTensor, type Tensor } from "../tensor/index.js";
 
@@ -56,7 +57,7 @@ export class Mean extends Metric<[value: number | Tensor, weight?: number]> {
   override update(value: number | Tensor, weight = 1): void {
     if (!(weight >= 0)) throw new ValueError(`Mean.update: weight is ${weight}; it must not be negative`);
     if (typeof value !== "number" && !isTensor(value))
-      throw new ValueError(`Mean.update: the value is a ${typeof value}; it must be a number or a tensor`);
+      refuseArgument("Mean.update", "value", value, "a number or a tensor");
     const values = typeof value === "number" ? [value] : Array.from(value.toTypedArray(), Number);
     for (const one of values) this.#sum += weight * one;
     this.#weight += weight * values.length;

@@ -3,6 +3,7 @@
  */
 import { type FileAppender, join, openAppend } from "#files";
 import { processName } from "#terminal";
+import { refuseArgument } from "../arguments.js";
 import type { ComputationGraph } from "../autograd/graph.js";
 import { graph } from "../autograd/index.js";
 import { DataError, ShapeError, ValueError } from "../errors.js";
@@ -62,7 +63,7 @@ export class SummaryWriter {
   /** A number, a point of the curve `tag`. */
   addScalar(tag: string, value: number | Tensor, step = 0): void {
     if (typeof value !== "number" && !isTensor(value))
-      throw new ValueError(`addScalar: the value of ${tag} is a ${typeof value}; it must be a number or a tensor`);
+      refuseArgument("addScalar", "value", value, "a number or a tensor");
     this.#add(tag, { kind: "scalar", value: typeof value === "number" ? value : value.item() }, step);
   }
 

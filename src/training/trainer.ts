@@ -4,6 +4,7 @@
  * callbacks, what happens in a step to the function given. Nothing in cresset needs it: a plain loop does the same.
  */
 import { onInterrupt, type StopSignal } from "#terminal";
+import { refuseArgument } from "../arguments.js";
 import { compile } from "../compile/compile.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { load, save } from "../io/checkpoint.js";
@@ -127,14 +128,13 @@ export class Trainer<Batch> implements Training {
   #goOn: GeneratorStates | undefined;
 
   constructor(options: TrainerOptions<Batch>) {
-    for (const [name, given] of Object.entries({
+    const parts = {
       step: options.step,
       "model.forward": options.model?.forward,
       "optimiser.step": options.optimiser?.step,
-    })) {
-      if (typeof given !== "function")
-        throw new ValueError(`Trainer: ${name} is ${given === undefined ? "missing" : "no function"}`);
-    }
+    };
+    for (const [name, given] of Object.entries(parts))
+      if (typeof given !== "function") refuseArgument("Trainer", name, given, "a function");
     this.#options = options;
     this.model = options.model;
     this.optimiser = options.optimiser;
@@ -171,7 +171,7 @@ export class Trainer<Batch> implements Training {
     if (
       !(typeof loader === "object" && loader !== null && (Symbol.iterator in loader || Symbol.asyncIterator in loader))
     )
-      throw new ValueError("Trainer.fit: the loader cannot be iterated");
+      refuseArgument("Trainer.fit", "loader", loader, "something to iterate, such as a DataLoader");
     if (resume !== undefined) await this.load(resume);
     this.batches = lengthOf(loader);
     this.epochs = epochs;

@@ -145,7 +145,11 @@ describe("metrics", () => {
       () => new Accuracy({ numClasses: 3, topK: 2 }).update(tensor([[Number.NaN, 1, 0]]), ints([1])),
       /Accuracy: a score is NaN/,
     ],
-    ["a text as a value", () => new Mean().update("1" as never), /Mean.update: the value is a string/],
+    [
+      "a text as a value",
+      () => new Mean().update("1" as never),
+      /Mean.update: value is "1"; it must be a number or a tensor/,
+    ],
     ["NaN compared with a threshold", () => new Recall().update(tensor([Number.NaN]), ints([1])), /a score is NaN/],
     ["threshold and classes", () => new Accuracy({ numClasses: 3, threshold: 0.1 }), /threshold is for two classes/],
     ["one class", () => new Accuracy({ numClasses: 1 }), /2 or more/],

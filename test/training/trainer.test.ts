@@ -266,7 +266,9 @@ describe("Trainer", () => {
     await expect(trainer.fit([[tensor([1]), tensor([1])]], { epochs: 1 })).rejects.toThrow("step must give the loss");
     await expect(trainer.fit([], { epochs: 1 })).rejects.toThrow("the loader gave no batch");
     await expect(trainer.fit([], { epochs: -1 })).rejects.toThrow("epochs is -1");
-    await expect(trainer.fit(3 as never, { epochs: 1 })).rejects.toThrow("the loader cannot be iterated");
+    await expect(trainer.fit(3 as never, { epochs: 1 })).rejects.toThrow(
+      "Trainer.fit: loader is 3; it must be something to iterate",
+    );
     const sound = line();
     const once = (function* () {
       yield* sound.loader();
@@ -276,8 +278,8 @@ describe("Trainer", () => {
     await expect(untested.trainer.fit(untested.loader(), { epochs: 1, validation: [] })).rejects.toThrow(
       "Trainer.validate: there is no batch",
     );
-    expect(() => line({ step: undefined as never })).toThrow("Trainer: step is missing");
-    expect(() => line({ model: {} as never })).toThrow("Trainer: model.forward is missing");
+    expect(() => line({ step: undefined as never })).toThrow("Trainer: step is undefined; it must be a function");
+    expect(() => line({ model: {} as never })).toThrow("Trainer: model.forward is undefined; it must be a function");
     const schedule = new optim.lrScheduler.ExponentialLR(
       new optim.SGD([tensor([1], { requiresGrad: true })], { lr: 1 }),
       {
