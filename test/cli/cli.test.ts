@@ -170,7 +170,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
     const line = /to go on: (.*)$/m.exec(second.err)?.[1] as string;
     const third = await promisify(exec)(`${line} --epochs ${epochs}`, {
       cwd,
-      env: { ...process.env, npm_command: "" },
+      env: { ...process.env, NO_COLOR: "1", npm_command: "" },
     });
     expect(third.stdout).toContain(`resumed   it's a run, after`);
 
