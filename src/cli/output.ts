@@ -51,7 +51,7 @@ export function again([command, ...words]: readonly [command: string, ...words: 
   const quoted = words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`));
   const byItsName = basename(file) === "cresset";
   const start =
-    npm === "run-script" && script === command
+    (npm === "run" || npm === "run-script") && script === command
       ? ["npm", "run", command, "--"]
       : npm === "exec"
         ? ["npx", "cresset", command]

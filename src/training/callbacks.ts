@@ -271,14 +271,15 @@ export class ShowProgress implements Callback {
     this.#options = options;
   }
 
+  onEpochStart(training: Training): void {
+    this.#begin(training);
+  }
+
   onStepEnd(training: Training): void {
-    if (this.#bar === undefined) {
-      const { epoch, epochs, batch, batches } = training;
-      const description = `epoch ${epoch + 1}/${epochs}`;
-      this.#bar = new ProgressBar({ ...this.#options, description, total: batches, initial: batch - 1 });
-    }
-    this.#bar.postfix(training.figures());
-    this.#bar.update();
+    // A resumed epoch has no start, and this step is where it goes on.
+    if (this.#bar === undefined) this.#begin(training);
+    else this.#bar.update();
+    this.#bar?.postfix(training.figures());
   }
 
   onEpochEnd(_training: Training, { epoch: _, lr: __, ...figures }: EpochRecord): void {
@@ -286,8 +287,17 @@ export class ShowProgress implements Callback {
     this.onFitEnd();
   }
 
+  onInterrupt(): void {
+    this.onFitEnd();
+  }
+
   onFitEnd(): void {
     this.#bar?.close();
     this.#bar = undefined;
+  }
+
+  #begin({ epoch, epochs, batch, batches }: Training): void {
+    const description = `epoch ${epoch + 1}/${epochs}`;
+    this.#bar = new ProgressBar({ ...this.#options, description, total: batches, initial: batch });
   }
 }

@@ -252,6 +252,12 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
     }
     const gan = await cresset(["gan", "--resume", "run"], { cwd });
     expect(gan.err).toMatch(/^cresset: run: this is a run of cresset mnist; to go on: node \S+ mnist --resume run\n$/);
+    for (const [env, line] of [
+      [{ npm_command: "run", npm_lifecycle_event: "mnist" }, "npm run mnist -- --resume run"],
+      [{ npm_command: "run-script", npm_lifecycle_event: "mnist" }, "npm run mnist -- --resume run"],
+      [{ npm_command: "exec", npm_lifecycle_event: "npx" }, "npx cresset mnist --resume run"],
+    ] as const)
+      expect((await cresset(["gan", "--resume", "run"], { cwd, env })).err).toContain(`to go on: ${line}\n`);
     expect(readdirSync(join(cwd, "run")).map((name) => readFileSync(join(cwd, "run", name)))).toEqual(before);
     const moved = await cresset(["mnist", "--resume", "run", "--data", "data", "--lr", "0.001", "--epochs", "3"], {
       cwd,

@@ -320,6 +320,17 @@ describe("Trainer", () => {
       expect.stringMatching(/^epoch 1\/2 100 % {2}4\/4 {2}[\d.,]+ it\/s {2}0:00 left {2}loss [\d.]+$/),
       expect.stringMatching(/^epoch 2\/2 100 % /),
     ]);
+    lines.length = 0;
+    const control = new AbortController();
+    const abort: Callback = { onStepEnd: ({ steps }) => void (steps === 3 && control.abort()) };
+    const parts = line({ callbacks: [abort, new ShowProgress({ print: (text) => lines.push(text) })] });
+    await parts.trainer.fit(parts.loader(2), { epochs: 1, signal: control.signal });
+    await parts.trainer.fit(parts.loader(2), { epochs: 1 });
+    // The second has a single step, the one that it begins with: there is no speed to tell.
+    expect(lines).toEqual([
+      expect.stringMatching(/^epoch 1\/1 75 % {2}3\/4 {2}[\d.,]+ it\/s /),
+      expect.stringMatching(/^epoch 1\/1 100 % {2}4\/4 {2}… it\/s {2}loss /),
+    ]);
   });
 });
 
