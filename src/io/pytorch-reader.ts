@@ -61,7 +61,10 @@ const sizesOf = (value: unknown, what: string): readonly number[] => {
 const wholeNumber = (value: unknown, what: string): number =>
   Number.isSafeInteger(value) && (value as number) >= 0 ? (value as number) : fail(`${what} is no whole number`);
 
-function tensorOf([storage, offset, size, stride, requiresGrad]: readonly unknown[]): PyTensor {
+function tensorOf([storage, offset, size, stride, requiresGrad, , metadata]: readonly unknown[]): PyTensor {
+  // A sign or a conjugation that PyTorch has put off.
+  if (metadata instanceof PyDict && metadata.entries.size > 0)
+    fail(`the tensor's ${[...metadata.entries.keys()].map(String).join(", ")} is not read; save a clone of it`);
   if (!(storage instanceof PyStorage)) return fail("its first argument is no storage");
   const shape = sizesOf(size, "a size");
   const strides = sizesOf(stride, "a stride");

@@ -34,7 +34,8 @@ const maxFileBytes = 2 ** 29;
 
 /**
  * The image in the bytes of a file, uint8 (C, H, W), with 3 channels, or 1 or 4 as `mode` says. Grey is ITU-R 601's:
- * 0.299 R + 0.587 G + 0.114 B, rounded as Pillow does. Colours under full transparency are lost.
+ * 0.299 R + 0.587 G + 0.114 B, rounded as Pillow does. Colours under transparency are kept in PNG files (in a browser
+ * they are rounded, and lost where nothing shows).
  *
  * Errors: FormatError for bytes that are no image, cut off, or claim more than `maxPixels`, and for a damaged PNG (a JPEG has
  * no checksum: what is damaged inside it shows as noise); DataError in Node without @napi-rs/canvas.

@@ -2,6 +2,7 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { gzipSync } from "node:zlib";
 import * as torch from "cresset";
 import { CsvDataset, CsvStream, DataFrame, DataLoader, readCsv, readJsonLines, readParquet } from "cresset/data";
 import { SyntheticDigits } from "cresset/vision";
@@ -71,6 +72,27 @@ describe("DataFrame", () => {
     expect(() => df.iloc(4)).toThrow(torch.IndexError);
     expect(() => df.iloc(0, 3)).toThrow("DataFrame.iloc: column: 3 is not within 0 … 2");
     expect(() => df.column("d")).toThrow('no column "d"; there are a, b, c');
+  });
+
+  it("takes a column of some rows, and all but some", () => {
+    const df = new DataFrame(torch.arange(12).reshape(4, 3), { columns: ["a", "b", "c"] });
+    const part = df.iloc({ start: 1, stop: 3 }, -1);
+    expect([part.name, part.index, part.toList()]).toEqual(["c", ["1", "2"], [5, 8]]);
+    expect(df.iloc([3, 0], 0).values.tolist()).toEqual([9, 0]);
+    expect([df.head(-1).length, df.tail(-3).iloc(0, 0), df.tail(0).length, df.head(99).length]).toEqual([3, 9, 0, 4]);
+    expect(() => df.iloc([0], 3)).toThrow("DataFrame.iloc: column: 3 is not within 0 … 2");
+  });
+
+  it("prints texts on one line, wide letters in two columns, and no digit wrong", () => {
+    const df = new DataFrame({ 이름: ["가", "a\nb"], x: [123456789.123, 1e-20], long: ["y".repeat(200), null] });
+    expect(df.toString().split("\n")).toEqual([
+      `   이름             x  ${" ".repeat(46)}long`,
+      `0    가  123456789.12  ${"y".repeat(49)}…`,
+      `1  a\\nb         1e-20  ${" ".repeat(49)}–`,
+      "[2 rows × 3 columns]",
+    ]);
+    expect(df.column("이름").toString()).toBe("0  가\n1  a\\nb\nname: 이름, length: 2, dtype: string");
+    expect(df.iloc(0).toString()).toContain("이름  가\nx     123456789.12");
   });
 
   it("describes numbers as pandas does", () => {
@@ -221,6 +243,44 @@ describe("files", () => {
     ]);
   }, 60_000);
 
+  it("takes names as they come: none, twice, of another case, of objects' own", async () => {
+    const read = async (text: string) => (await readCsv(file(text))).toRecords();
+    // What pandas writes with its index.
+    expect(await read(",loss\n0,0.5\n1,0.25\n")).toEqual([
+      { "Unnamed: 0": 0, loss: 0.5 },
+      { "Unnamed: 0": 1, loss: 0.25 },
+    ]);
+    expect((await readCsv(file("a,b,\n1,2,\n"))).columns).toEqual(["a", "b", "Unnamed: 2"]);
+    expect(await read("a,A\n1,2\n")).toEqual([{ a: 1, A: 2 }]);
+    const odd = await readCsv(file("__proto__,constructor\n1,2\n"));
+    expect([odd.columns, odd.column("__proto__").get(0)]).toEqual([["__proto__", "constructor"], 1]);
+    expect(await read("\uFEFF이름,값\r\n가,1\r\n")).toEqual([{ 이름: "가", 값: 1 }]);
+    await expect(readCsv(file("a,A\n1,2\n1,x\n"), { dtype: "float32" })).rejects.toThrow('line 3, column 2 ("A"): "x"');
+    await expect(new DataFrame({ a: [1], A: [2] }).sql("from df")).rejects.toThrow('columns "a" and "A" have one name');
+    await expect(new DataFrame({ a: [1] }).sql("select b from df")).rejects.toThrow(torch.ValueError);
+  });
+
+  it("names an encoding that is not UTF-8", async () => {
+    const korean = Buffer.from([0x61, 0x2c, 0x62, 0x0a, 0xb0, 0xa1, 0x2c, 0x32, 0x0a]); // "가" in CP949
+    const path = join(folder, "cp949.csv");
+    writeFileSync(path, korean);
+    await expect(readCsv(path)).rejects.toThrow('is not UTF-8; save it as such (in Excel: "CSV UTF-8")');
+    writeFileSync(path, Buffer.concat([Buffer.from("a,b\n".repeat(1_100_000)), korean]));
+    await expect(readCsv(path)).rejects.toThrow("is not UTF-8");
+    writeFileSync(path, gzipSync("a,b\n1,2\n"));
+    await expect(readCsv(path)).rejects.toThrow("is packed with gzip; unpack it first");
+  });
+
+  it("keeps the digits of large whole numbers, such as identifiers", async () => {
+    const ids = await readCsv(file("id,x\n9007199254740993,1\n-5,2.5\n,3\n"));
+    expect([ids.dtypes, ids.column("id").toList()]).toEqual([
+      { id: "int64", x: "float64" },
+      [9007199254740993n, -5, null],
+    ]);
+    expect((await readCsv(file("x\n1e300\n2.5\n"))).column("x").toList()).toEqual([1e300, 2.5]);
+    expect((await readCsv(file("x\n12345678901234567890\n"))).dtypes).toEqual({ x: "float64" });
+  });
+
   it("takes gaps for missing values", async () => {
     const df = await readCsv(file("a,b,c\n1,,x\nNA,2,\n3,?,null\n"), { naValues: ["?"] });
     expect(df.toRecords()).toEqual([
@@ -265,6 +325,8 @@ describe("files", () => {
     await expect(readCsv(file("a\n1\n"), { names: ["a", "b"] })).rejects.toThrow("2 names for the 1 columns");
     await expect(readCsv(file("a\n1\n", "x[1].csv"))).rejects.toThrow("is a pattern");
     await expect(readParquet(file("PAR1 and no more", "bad.parquet"))).rejects.toThrow(torch.FormatError);
+    const nested = await readJsonLines(file('{"a":{"b":[1,2]}}\n', "nested.jsonl"));
+    expect(nested.toRecords()).toEqual([{ a: '{"b":[1,2]}' }]);
     await expect(readJsonLines(file('{"a":1}\n{"a":\n', "bad.jsonl"))).rejects.toThrow(/line 2|line 3/);
   });
 

@@ -95,6 +95,7 @@ describe("files of PyTorch", () => {
   it.each([
     ["module", /torch\.nn\.modules\.linear\.Linear is none of the classes that are read/],
     ["complex", /torch\.ComplexFloatStorage is none of the classes/],
+    ["negative", /the tensor's neg is not read; save a clone of it/],
     ["sparse", /torch\._utils\._rebuild_sparse_tensor is none of the classes/],
     ["uint16", /torch\._utils\._rebuild_tensor_v3 is none of the classes/],
     ["legacy", /a bare pickle, such as PyTorch wrote before 1\.6/],

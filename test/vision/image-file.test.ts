@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { crc32, deflateSync } from "node:zlib";
 import { DataError, FormatError, rand, type Tensor, tensor, zeros } from "cresset";
 import { decodeImage, encodeImage, readImage, saveImage, writeImage } from "cresset/vision";
+import { encode } from "fast-png";
 import { describe, expect, it } from "vitest";
 import { temporaryFolder } from "./fixtures.js";
 
@@ -29,6 +30,34 @@ function png(width: number, height: number, data = deflateSync(Buffer.alloc(16))
 }
 
 describe("image files", () => {
+  it("keep colours under transparency, as files of 8 and 16 bits, grey and by number", async () => {
+    const faint = tensor([[[200, 10, 9]], [[100, 20, 8]], [[50, 30, 7]], [[3, 0, 255]]], { dtype: "uint8" });
+    const file = await encodeImage(faint);
+    expect((await decodeImage(file, { mode: "rgba" })).equal(faint)).toBe(true);
+    expect((await decodeImage(file)).tolist()).toEqual(faint.slice(0, 0, 3).tolist());
+    const pixels = async (image: Parameters<typeof encode>[0]) =>
+      (await decodeImage(encode(image) as Uint8Array, { mode: "rgba" })).flatten().tolist();
+    expect(await pixels({ width: 1, height: 1, data: Uint8Array.of(100, 3), channels: 2 })).toEqual([100, 100, 100, 3]);
+    const wide = Uint16Array.of(0x1280, 0xfe7f, 0x8000, 0x03ff);
+    expect(await pixels({ width: 1, height: 1, data: wide, channels: 4, depth: 16 })).toEqual([0x12, 0xfe, 0x80, 3]);
+    const palette = chunk("PLTE", Uint8Array.of(10, 20, 30, 40, 50, 60));
+    const plain = png(8, 8, deflateSync(Buffer.alloc(72, Uint8Array.of(0, 0, 1, 0, 1, 0, 1, 0, 1))));
+    plain[25] = 3;
+    const header = chunk("IHDR", plain.subarray(16, 29));
+    const numbered = Buffer.concat([
+      plain.subarray(0, 8),
+      header,
+      palette,
+      chunk("tRNS", Uint8Array.of(0, 3)),
+      plain.subarray(33),
+    ]);
+    const first = (await decodeImage(numbered, { mode: "rgba" })).slice(1, 0, 1).slice(2, 0, 2);
+    expect(first.tolist()).toEqual([[[10, 40]], [[20, 50]], [[30, 60]], [[0, 3]]]);
+    const broken = file.slice();
+    broken[broken.indexOf(0x49, 36) + 8]! ^= 0xff;
+    await expect(decodeImage(broken)).rejects.toThrow(FormatError);
+  });
+
   it("keep every pixel in PNG, in each form", async () => {
     const file = await encodeImage(colours);
     expect((await decodeImage(file)).equal(colours)).toBe(true);

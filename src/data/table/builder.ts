@@ -23,6 +23,8 @@ export class Misfit extends Error {
   }
 }
 
+const isRounded = (value: number | bigint): boolean => Number.isInteger(value) && !Number.isSafeInteger(value);
+
 /** Targets that hold whole numbers, and may be read as such where a file has no others. */
 export const integers: ReadonlySet<Target> = new Set(["number", "uint8", "int8", "int16", "int32"]);
 const whole = /^\s*[+-]?\d+\s*$/;
@@ -34,6 +36,8 @@ export class ColumnBuilder {
   #data: TypedArray | string[];
   #valid: Uint8Array | null = null;
   #length = 0;
+  /** Whether a whole number was larger than float64 holds to the last digit. */
+  rounded = false;
 
   /** `rows` is about how many there will be. */
   constructor(name: string, target: Target, rows: number) {
@@ -63,6 +67,7 @@ export class ColumnBuilder {
     }
     if (data.constructor === this.#data.constructor) {
       (this.#data as Int32Array).set(data as Int32Array, at);
+      if (this.#narrow && this.#dtype === "float64" && !this.rounded) this.rounded = data.some(isRounded);
     } else {
       const to = this.#data as Int32Array;
       for (let i = 0; i < count; i++) {

@@ -6,7 +6,7 @@
 import { writeFileAtomicFrom } from "#files";
 import * as engine from "#tables";
 import { checkObject, checkOptions, checkPath, checkStrings, refuseArgument } from "../../arguments.js";
-import { CressetError, IndexError, ShapeError, ValueError } from "../../errors.js";
+import { CressetError, FormatError, IndexError, ShapeError, ValueError } from "../../errors.js";
 import type { Figure } from "../../plot/figure.js";
 import { isTensor, type Tensor } from "../../tensor/index.js";
 import {
@@ -116,6 +116,7 @@ export class DataFrame {
   iloc(row: number): Series;
   iloc(row: number, column: number): Cell;
   iloc(row: number, columns: Slice): Series;
+  iloc(rows: Slice | readonly number[], column: number): Series;
   iloc(rows: Slice | readonly number[], columns?: Slice): DataFrame;
   iloc(rows: number | Slice | readonly number[], columns?: number | Slice): Series | Cell | DataFrame {
     if (typeof rows !== "number" && !Array.isArray(rows)) checkSlice("rows", rows);
@@ -136,6 +137,10 @@ export class DataFrame {
     const places = Array.isArray(rows)
       ? Int32Array.from(rows as readonly number[], (row) => wrapIndex("DataFrame.iloc: row", row, this.length))
       : range(rows as Slice, this.length);
+    if (typeof columns === "number") {
+      const column = this.#columns[wrapIndex("DataFrame.iloc: column", columns, this.#columns.length)] as Column;
+      return new Series(column.name, Array.from(places, String), take(column, places));
+    }
     return frame(
       chosen.map((column) => take(column, places)),
       places.length,
@@ -359,7 +364,8 @@ const isMissing = ({ data, valid }: Column, row: number): boolean =>
 
 /**
  * A CSV file as a table: pandas's `read_csv`. A column's dtype is inferred from the first 2,048 lines: int32 where all
- * its numbers are such integers, float64 for others, bool for true and false, and strings. Nothing between separators,
+ * its numbers are such integers, int64 where they are integers that float64 would round, float64 for others, bool for
+ * true and false, and strings. A column without a name is called "Unnamed: 0" by its place. Nothing between separators,
  * "NA" and "null" are missing values.
  *
  * Errors: DataError when the file is absent; FormatError, with line and column, for a line of another length and for a
@@ -370,8 +376,18 @@ const isMissing = ({ data, valid }: Column, row: number): boolean =>
  */
 export async function readCsv(path: string, options: ReadCsvOptions = {}): Promise<DataFrame> {
   const plan = await planCsv("readCsv", path, options);
-  const { columns, length } = await readPlan("readCsv", plan);
-  return frame(columns, length);
+  const { columns, length, rounded } = await readPlan("readCsv", plan);
+  if (rounded.length === 0) return frame(columns, length);
+  const dtype = { ...(options.dtype as Record<string, ColumnDType> | undefined) };
+  for (const name of rounded) dtype[name] = "int64";
+  try {
+    const exact = await readPlan("readCsv", await planCsv("readCsv", path, { ...options, dtype }));
+    return frame(exact.columns, exact.length);
+  } catch (error) {
+    // Not all of them are whole, or they are larger than int64, too.
+    if (error instanceof FormatError) return frame(columns, length);
+    throw error;
+  }
 }
 
 /** A Parquet file as a table. Errors: DataError when it is absent, FormatError when it is damaged. */

@@ -7,7 +7,7 @@ import { closeSync, openSync, readSync } from "node:fs";
 import { createRequire } from "node:module";
 import type { DuckDBConnection, DuckDBDataChunk, DuckDBInstance } from "@duckdb/node-api";
 import type Bindings from "@duckdb/node-bindings";
-import { DataError } from "../../errors.js";
+import { DataError, ValueError } from "../../errors.js";
 import type { Piece, Target } from "./builder.js";
 import type { Column } from "./column.js";
 
@@ -23,6 +23,8 @@ export interface Batch {
 /** How DuckDB hands a column over, after a cast where it has a type of its own. */
 export interface ResultColumn {
   readonly name: string;
+  /** What it is in the query, where that is not its name. */
+  readonly source?: string;
   readonly type: string;
   readonly target: Target;
 }
@@ -130,10 +132,12 @@ function resultColumn(name: string, type: string): ResultColumn {
     case "HUGEINT":
     case "UHUGEINT":
       return { name, type: "DOUBLE", target: "float64" };
-    default:
-      return type.startsWith("DECIMAL")
-        ? { name, type: "DOUBLE", target: "float64" }
-        : { name, type: "VARCHAR", target: "string" };
+    default: {
+      if (type.startsWith("DECIMAL")) return { name, type: "DOUBLE", target: "float64" };
+      // Structures and lists as JSON: the library's own text of them is not.
+      const nested = /^(STRUCT|MAP|UNION)\(|\]$/.test(type);
+      return { name, type: "VARCHAR", target: "string", ...(nested ? { source: `to_json(${quoteName(name)})` } : {}) };
+    }
   }
 }
 
@@ -151,7 +155,7 @@ export async function* stream(sql: string, columns: readonly ResultColumn[]): As
 
 async function* streamOn(own: DuckDBConnection, sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch> {
   const { bindings } = await library();
-  const list = columns.map(({ name, type }) => `cast(${quoteName(name)} as ${type}) as ${quoteName(name)}`);
+  const list = columns.map(({ name, type, source }) => `cast(${source ?? quoteName(name)} as ${type})`);
   const result = await own.stream(`select ${list.join(", ")} from (${sql})`);
   for (;;) {
     const chunk = await result.fetchChunk();
@@ -240,6 +244,17 @@ export function withTable<T>(
   length: number,
   work: (table: TableWork) => Promise<T>,
 ): Promise<T> {
+  const seen = new Map<string, string>();
+  for (const column of columns) {
+    const key = column.name.toLowerCase();
+    if (column.name === "") throw new ValueError("DataFrame: a column has no name, which SQL and files need");
+    const other = seen.get(key);
+    if (other !== undefined)
+      throw new ValueError(
+        `DataFrame: columns "${other}" and "${column.name}" have one name in SQL, where case does not count`,
+      );
+    seen.set(key, column.name);
+  }
   return connected(async (own) => {
     const { api } = await library();
     const list = columns.map((column) => `${quoteName(column.name)} ${typeOf[column.dtype]}`);

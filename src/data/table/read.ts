@@ -83,7 +83,9 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
   if (unknown !== undefined)
     throw new ValueError(`${what}: dtype names column "${unknown}"; ${path} has ${listed(unique)}`);
   const targets = unique.map(
-    (name, i): Target => (typeof asked === "string" ? asked : chosen[name]) ?? (found[i] as { target: Target }).target,
+    (name, i): Target =>
+      (typeof asked === "string" ? asked : Object.hasOwn(chosen, name) ? chosen[name] : undefined) ??
+      (found[i] as { target: Target }).target,
   );
   const limit = nrows === undefined ? "" : ` limit ${nrows}`;
   const perRow = first.bytes / Math.max(1, first.lines);
@@ -91,11 +93,10 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
   const reading = (typeOf: (target: Target) => string, more: string, next: CsvPlan["next"]): CsvPlan => {
     const columns = unique.map((name, i): ResultColumn => {
       const target = targets[i] as Target;
-      return { name, target, type: typeOf(target) };
+      return { name, source: sourceOf(i), target, type: typeOf(target) };
     });
-    const types = columns.map(
-      ({ name, target, type }) => `${quoteText(name)}: '${target === "bool" ? "BOOLEAN" : type}'`,
-    );
+    // The file's own names may be empty, or differ in case alone.
+    const types = columns.map(({ target, type }, i) => `${sourceOf(i)}: '${target === "bool" ? "BOOLEAN" : type}'`);
     const source = `read_csv(${quoteText(path)}, auto_detect=false, ${form}, columns={${types.join(", ")}}${more})`;
     return { path, sql: `select * from ${source}${limit}`, columns, next, before, rows };
   };
@@ -111,6 +112,8 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
   const type = first.largest < 0x100 && !first.negative ? "UTINYINT" : first.largest < 0x8000 ? "SMALLINT" : null;
   return type === null ? large : reading(wholeAs(type), "", { plan: large, after });
 }
+
+const sourceOf = (column: number): string => `column_${column}`;
 
 /** Numbers are read as float64 and narrowed here: the library would round "2.5" where an integer is asked for. */
 function readAs(target: Target): string {
@@ -146,7 +149,7 @@ const numeric = new Set(["BIGINT", "DOUBLE", "INTEGER", "HUGEINT", "FLOAT"]);
 const inferred = (type: string): Target => (type === "BOOLEAN" ? "bool" : numeric.has(type) ? "number" : "string");
 
 /** Every column of a plan, whole. */
-export async function readPlan(what: string, plan: CsvPlan): Promise<{ columns: Column[]; length: number }> {
+export async function readPlan(what: string, plan: CsvPlan): Promise<Collected> {
   try {
     return await collect(plan.sql, plan.columns, plan.rows);
   } catch (error) {
@@ -169,7 +172,7 @@ function refused(error: unknown): { column: string; text: string; type: string }
 /** A failed reading as an error with line and column. */
 export function explain(what: string, { path, columns, before }: CsvPlan, error: unknown): unknown {
   if (error instanceof Misfit) {
-    const place = columnAt(columns, error.column);
+    const place = columnAt(columns, (column) => column.name === error.column);
     return new FormatError(
       `${what}: ${path}, line ${lineOf(path, error.row, before)}, ${place}: ${error.value} is not ${error.dtype}`,
     );
@@ -177,8 +180,10 @@ export function explain(what: string, { path, columns, before }: CsvPlan, error:
   return explainLibrary(what, path, columns, error);
 }
 
-const columnAt = (columns: readonly ResultColumn[], name: string): string =>
-  `column ${columns.findIndex((column) => column.name === name) + 1} ("${name}")`;
+function columnAt(columns: readonly ResultColumn[], is: (column: ResultColumn) => boolean): string {
+  const at = columns.findIndex(is);
+  return `column ${at + 1} ("${columns[at]?.name}")`;
+}
 
 function explainLibrary(what: string, path: string, columns: readonly ResultColumn[], error: unknown): unknown {
   if (!(error instanceof Error)) return error;
@@ -195,13 +200,15 @@ function explainLibrary(what: string, path: string, columns: readonly ResultColu
   }
   const value = refused(error);
   if (line !== undefined && value !== undefined) {
-    const target = columns.find((column) => column.name === value.column)?.target;
+    const is = ({ name, source }: ResultColumn): boolean => (source ?? name) === value.column;
+    const target = columns.find(is)?.target;
     const wanted = target === "number" ? "a number, as the lines before it have" : (target ?? value.type);
     return new FormatError(
-      `${what}: ${path}, line ${line}, ${columnAt(columns, value.column)}: ${JSON.stringify(value.text)} is not ${wanted}`,
+      `${what}: ${path}, line ${line}, ${columnAt(columns, is)}: ${JSON.stringify(value.text)} is not ${wanted}`,
       { cause: error },
     );
   }
+  if (/unicode|utf-?8/i.test(message)) return new FormatError(`${what}: ${notUtf8(path)}`, { cause: error });
   const first = message.split("\n").slice(0, 2).join(" ").trim();
   return /^(Invalid Input|Conversion|IO|Parser|Binder|Serialization|Not implemented|Out of Range)/.test(message)
     ? new FormatError(`${what}: ${path}: ${first}`, { cause: error })
@@ -232,20 +239,28 @@ export async function readOther(
   }
 }
 
+interface Collected {
+  readonly columns: Column[];
+  readonly length: number;
+  /** Columns of whole numbers so large that float64 does not hold their last digits. */
+  readonly rounded: readonly string[];
+}
+
 /** A query's result, whole. `rows` is about how many there are, or 0. */
 export async function collect(
   sql: string,
   columns: readonly ResultColumn[],
   rows: number,
   from: typeof stream = stream,
-): Promise<{ columns: Column[]; length: number }> {
+): Promise<Collected> {
   const builders = columns.map(({ name, target }) => new ColumnBuilder(name, target, rows));
   let length = 0;
   for await (const batch of from(sql, columns)) {
     for (const [i, builder] of builders.entries()) builder.append(batch.piece(i), batch.length);
     length += batch.length;
   }
-  return { columns: builders.map((builder) => builder.finish()), length };
+  const rounded = builders.filter((builder) => builder.rounded).map(({ name }) => name);
+  return { columns: builders.map((builder) => builder.finish()), length, rounded };
 }
 
 function checkFile(what: string, path: string): void {
@@ -258,6 +273,16 @@ function checkFile(what: string, path: string): void {
 
 /** How much of a file is looked at to find the end of its first line. */
 const headBytes = 1 << 22;
+
+function textOf(bytes: Uint8Array, path: string): string {
+  try {
+    // The last character may be cut off.
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes, { stream: true });
+  } catch (error) {
+    throw new FormatError(notUtf8(path), { cause: error });
+  }
+}
+const notUtf8 = (path: string): string => `${path}: is not UTF-8; save it as such (in Excel: "CSV UTF-8")`;
 
 /** What the first bytes of a file show: how many lines, the largest run of digits as a number, whether there is a minus. */
 interface Head {
@@ -281,11 +306,12 @@ function headOf(path: string, skip: number): Head | undefined {
       if (byte === 0x0a) lines++;
       else if (byte === 0x2d) negative = true;
     }
-    const text = new TextDecoder().decode(bytes);
+    if (bytes[0] === 0x1f && bytes[1] === 0x8b) throw new FormatError(`${path}: is packed with gzip; unpack it first`);
     if (bytes.includes(0)) {
       const utf16 = (bytes[0] === 0xff && bytes[1] === 0xfe) || (bytes[0] === 0xfe && bytes[1] === 0xff);
       throw new FormatError(`${path}: ${utf16 ? "is UTF-16; save it as UTF-8" : "is no text: it has a zero byte"}`);
     }
+    const text = textOf(bytes, path);
     let rest = skip;
     for (const [line] of text.matchAll(/(?:"(?:[^"]|"")*"|[^"\r\n])+/g)) {
       if (rest-- <= 0) return { line, bytes: bytes.length, lines, largest, negative };
@@ -334,10 +360,11 @@ function lineOf(path: string, row: number, before: number): number {
   }
 }
 
-/** As pandas does: a name that is taken gets a number. */
+/** As pandas does: a name that is taken gets a number, and so does a column without one. */
 function uniqueNames(names: readonly string[]): string[] {
   const taken = new Set<string>();
-  return names.map((name) => {
+  return names.map((given, at) => {
+    const name = given === "" ? `Unnamed: ${at}` : given;
     let unique = name;
     for (let i = 1; taken.has(unique); i++) unique = `${name}.${i}`;
     taken.add(unique);

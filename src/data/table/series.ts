@@ -3,6 +3,7 @@ import { refuseArgument } from "../../arguments.js";
 import { ValueError } from "../../errors.js";
 import { fromTypedArray, type Tensor } from "../../tensor/index.js";
 import { type Cell, type Column, type ColumnDType, cellOf, columnFrom, take, toTensor, wrapIndex } from "./column.js";
+import { edges, padded, widestOf, written } from "./show.js";
 
 /**
  * One row or one column of a `DataFrame`. pandas's Series, as far as notebooks need it; statistics are the tensor's.
@@ -75,9 +76,12 @@ export class Series implements Iterable<Cell> {
   }
 
   toString(): string {
-    const width = Math.max(0, ...this.index.map((label) => label.length));
-    const all = this.index.map((label, i) => `${label.padEnd(width)}  ${this.get(i) ?? "–"}`);
-    const lines = all.length > 12 ? [...all.slice(0, 5), "…", ...all.slice(-5)] : all;
+    const shown = edges(this.length, 5);
+    const labels = shown.map((i) => (i < 0 ? "…" : written(this.index[i] as string)));
+    const width = widestOf(labels);
+    const lines = shown.map((i, at) =>
+      i < 0 ? "…" : `${padded(labels[at] as string, width, "right")}  ${written(this.get(i))}`,
+    );
     return [...lines, `name: ${this.name}, length: ${this.length}, dtype: ${this.dtype}`].join("\n");
   }
   /** @internal */
