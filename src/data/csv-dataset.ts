@@ -10,6 +10,7 @@ import { DataError, FormatError, ValueError } from "../errors.js";
 import type { TypedArray } from "../ops/creation.js";
 import { fromTypedArray, isTensor, type Tensor, tensor } from "../tensor/index.js";
 import { checkIndex, Dataset, IterableDataset } from "./dataset.js";
+import { getWorkerInfo } from "./serve.js";
 import { Misfit, type Piece } from "./table/builder.js";
 import { allocate } from "./table/column.js";
 import { type CsvPlan, explain, planCsv } from "./table/read.js";
@@ -227,7 +228,8 @@ export class CsvDataset extends Dataset<[Tensor, number]> {
 
 /**
  * The same items, one after another, for files larger than memory: iterate with `for await`, or give it to a
- * `DataLoader` and iterate that with `for await`. Each iteration reads the file anew.
+ * `DataLoader` and iterate that with `for await`. Each iteration reads the file anew. In a loader's workers each gives its
+ * share: of n workers, number k the lines k, k + n, k + 2n, …
  *
  * @example
  * for await (const [image, label] of new CsvStream("mnist_train.csv", { divisor: 255 })) console.log(image.shape, label);
@@ -254,9 +256,14 @@ export class CsvStream extends IterableDataset<[Tensor, number]> {
       features: allocate(layout.dtype, count * layout.width),
       labels: new Int32Array(count),
     });
+    const { id, numWorkers } = getWorkerInfo() ?? { id: 0, numWorkers: 1 };
+    let before = 0;
     for await (const { features, labels } of blocks("CsvStream", layout, place)) {
       const all = fromTypedArray(features, [labels.length, layout.width]);
-      for (const [i, label] of labels.entries()) yield [all.select(0, i), label];
+      for (const [i, label] of labels.entries()) {
+        if ((before + i) % numWorkers === id) yield [all.select(0, i), label];
+      }
+      before += labels.length;
     }
   }
 }

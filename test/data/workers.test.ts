@@ -1,13 +1,16 @@
 /** Loader workers, in threads of their own. They load what was built (dist), and so does this file. */
 import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type * as core from "cresset";
 import type * as data from "cresset/data";
 import { describe, expect, it } from "vitest";
 
 const require = createRequire(import.meta.url);
-const { DataLoader, Dataset } = require("cresset/data") as typeof data;
+const { CsvStream, DataLoader, Dataset } = require("cresset/data") as typeof data;
 const { DataError, defaultGenerator, manualSeed, tensor } = require("cresset") as typeof core;
 const at = (name: string): URL => new URL(`./workers/${name}.mjs`, import.meta.url);
 const { Noisy } = require("./workers/noisy.mjs") as {
@@ -35,6 +38,25 @@ async function rounds(options: data.DataLoaderOptions<{ x: core.Tensor; label: n
 }
 
 describe("numWorkers", { timeout: 60_000 }, () => {
+  it("gives each line of a CsvStream once, whatever the number of workers", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "cresset-lines-"));
+    const path = join(folder, "lines.csv");
+    process.env["CRESSET_TEST_LINES"] = path;
+    try {
+      writeFileSync(path, Array.from({ length: 5001 }, (_, i) => `${i % 10},${i}`).join("\n"));
+      for (const numWorkers of [0, 1, 3]) {
+        const options = numWorkers === 0 ? {} : { numWorkers, worker: at("lines") };
+        const seen: number[] = [];
+        for await (const [x] of new DataLoader(new CsvStream(path), { batchSize: 64, ...options }))
+          seen.push(...(x.flatten().tolist() as number[]));
+        expect(seen.sort((a, b) => a - b)).toEqual(Array.from({ length: 5001 }, (_, i) => i));
+      }
+    } finally {
+      delete process.env["CRESSET_TEST_LINES"];
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   it("gives the same batches, in the same order, for any number of workers", async () => {
     const none = await rounds({});
     expect((none[0] as unknown[]).length).toBe(12);
