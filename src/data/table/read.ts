@@ -65,8 +65,9 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
   if (first === undefined) throw new FormatError(`${what}: ${path} is empty`);
   const before = skiprows + (header === 0 ? 1 : 0);
   const sniffing = sniff(path, `${form}, ${na}`, first.line, options);
-  // Done here while the library finds out types on a thread of its own.
-  const digits = hasDigitsOnly(path, before);
+  // Done here while the library finds out types on a thread of its own; not for a few lines of a large file.
+  const wholeWanted = typeof options.dtype === "string" ? integers.has(options.dtype) : nrows === undefined;
+  const digits = wholeWanted && hasDigitsOnly(path, before);
   const found = await sniffing;
   const unique = uniqueNames(
     names ?? (header === null ? found.map((_, i) => String(i)) : found.map(({ name }) => name)),
