@@ -2,7 +2,6 @@
  * Data sets from CSV files: a line is an item, one column its label. The seed's layout of MNIST is a label and 784
  * pixels. `CsvDataset` holds all of it in one tensor, `CsvStream` never more than a few thousand lines.
  */
-
 import { fileSize } from "#files";
 import { stream } from "#tables";
 import { checkOptions, checkPath, refuseArgument } from "../arguments.js";

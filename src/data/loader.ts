@@ -3,7 +3,6 @@
  * (`worker-pool.ts`). For data in memory `Dataset.getBatch` is faster than any worker; workers are for items that take time,
  * such as images to be decoded. What a batch looks like is left to `collate.ts`.
  */
-
 import type { WorkerSource } from "#workers";
 import { checkOptions, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";

@@ -2,7 +2,6 @@
  * numpy's .npy: one array. Read in every version and order, and in either byte order; written as numpy writes it. The pure
  * halves work on bytes and run in a browser. Archives of arrays are in `npz.ts`.
  */
-
 import { openFile, writeFileAtomic } from "#files";
 import { checkBytes, checkPath, checkTensor } from "../arguments.js";
 import { FormatError } from "../errors.js";

@@ -1,7 +1,6 @@
 /**
  * numpy's .npz: arrays by name, each an .npy file in a zip archive. Asynchronous, because unpacking is.
  */
-
 import { createFile, openFile } from "#files";
 import { checkBytes, checkNamedTensors, checkOptions, checkPath } from "../arguments.js";
 import { FormatError, ValueError } from "../errors.js";

@@ -3,7 +3,6 @@
  * candle, and theirs open here. The pure halves (`serialize`, `deserialize`) work on bytes and run in a browser;
  * `saveFile` and `loadFile` add a path. Which names a model gives its tensors is left to `nn`.
  */
-
 import { openFile, writeFileAtomic } from "#files";
 import { checkBytes, checkNamedTensors, checkObject, checkPath, refuseArgument } from "../arguments.js";
 import { ValueError } from "../errors.js";

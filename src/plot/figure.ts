@@ -2,7 +2,6 @@
  * A figure: something that draws itself as SVG, and so as PNG, as a page, in a terminal, a notebook and a document. What
  * is drawn is left to the kinds of figures, pixels and files to `#raster`.
  */
-
 import { writeFileAtomic } from "#files";
 import { rasterize, showInTerminal, type TerminalOptions } from "#raster";
 import { checkOptions, checkPath, refuseArgument } from "../arguments.js";

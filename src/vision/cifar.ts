@@ -4,7 +4,6 @@
  * Layout: six files of 10,000 records, each a label and 3 × 32 × 32 bytes: the red, the green, the blue plane.
  * Source: https://www.cs.toronto.edu/~kriz/cifar.html
  */
-
 import { environment, exists, gunzip, join, readFile, userDataFolder, writeFileAtomic } from "#files";
 import { checkOptions } from "../arguments.js";
 import { DataError, FormatError } from "../errors.js";

@@ -2,7 +2,6 @@
  * EMNIST: handwritten letters and digits, laid out as MNIST in six splits. Files are found and checked by `idx-images.ts`,
  * fetched by `download.ts`; all splits come in one zip archive of half a gigabyte.
  */
-
 import { join, writeFileAtomic } from "#files";
 import { checkObject, inWords } from "../arguments.js";
 import { FormatError, ValueError } from "../errors.js";

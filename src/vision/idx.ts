@@ -6,7 +6,6 @@
  * Layout: 0, 0, type code, number of dimensions d; d sizes of 4 bytes; the data.
  * Source: http://yann.lecun.com/exdb/mnist/ ("the IDX file format")
  */
-
 import { gunzip, readFile } from "#files";
 import { checkBytes, checkOptions, checkPath } from "../arguments.js";
 import { FormatError } from "../errors.js";

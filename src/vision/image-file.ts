@@ -4,7 +4,6 @@
  *
  * Source of the names: https://docs.pytorch.org/vision/stable/io.html
  */
-
 import { readFile, writeFileAtomic } from "#files";
 import { decode, encode, type ImageFormat } from "#images";
 import { checkBytes, checkOptions, checkPath, checkTensor, inWords } from "../arguments.js";

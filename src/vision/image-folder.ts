@@ -1,7 +1,6 @@
 /**
  * Images of one's own: a folder for each class, read when they are asked for. Reading a file is `image-file.ts`'s business.
  */
-
 import { join, listFolder } from "#files";
 import { checkOptions, checkPath } from "../arguments.js";
 import { checkIndex, Dataset } from "../data/dataset.js";

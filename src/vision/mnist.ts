@@ -2,7 +2,6 @@
  * MNIST, Fashion-MNIST and Kuzushiji-MNIST: found on disk where people keep them, or downloaded. They differ in a name, places
  * and checksums only. Files are found and checked by `idx-images.ts`, fetched by `download.ts`.
  */
-
 import { join } from "#files";
 import { checkOptions } from "../arguments.js";
 import { type DownloadOptions, downloadAll, type RemoteFile } from "./download.js";

@@ -277,6 +277,8 @@ describe("files", () => {
       { id: "int64", x: "float64" },
       [9007199254740993n, -5, null],
     ]);
+    const json = await readJsonLines(file('{"id":9007199254740993,"n":1}\n{"id":null,"n":2}\n', "ids.jsonl"));
+    expect([json.column("id").toList(), json.dtypes]).toEqual([[9007199254740993n, null], { id: "int64", n: "int32" }]);
     expect((await readCsv(file("x\n1e300\n2.5\n"))).column("x").toList()).toEqual([1e300, 2.5]);
     expect((await readCsv(file("x\n12345678901234567890\n"))).dtypes).toEqual({ x: "float64" });
   });

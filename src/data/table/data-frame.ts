@@ -2,7 +2,6 @@
  * A table in memory: pandas's DataFrame as notebooks use it, over typed columns. Files and SQL are DuckDB's (`#tables`,
  * loaded when first needed), statistics are tensors', pictures are `cresset/plot`'s.
  */
-
 import { writeFileAtomicFrom } from "#files";
 import * as engine from "#tables";
 import { checkObject, checkOptions, checkPath, checkStrings, refuseArgument } from "../../arguments.js";

@@ -2,7 +2,6 @@
  * Tables from files: CSV, Parquet, JSON lines. DuckDB (`#tables`) does the reading; here are pandas's options, the
  * dtypes that columns get, and errors that name the line and the column.
  */
-
 import { exists, fileSize, openFile } from "#files";
 import { describe, hasDigitsOnly, quoteText, type ResultColumn, rows, stream } from "#tables";
 import { checkOptions, checkPath, inWords, refuseArgument } from "../../arguments.js";
@@ -234,7 +233,12 @@ export async function readOther(
         ? { ...column, type: "DOUBLE", target: "number" as const }
         : column,
     );
-    return await collect(sql, narrowed, 0);
+    const read = await collect(sql, narrowed, 0);
+    if (read.rounded.length === 0) return read;
+    const exact = columns.map((column, i) =>
+      read.rounded.includes(column.name) ? column : (narrowed[i] as ResultColumn),
+    );
+    return await collect(sql, exact, 0);
   } catch (error) {
     throw explainLibrary(what, path, [], error);
   }
