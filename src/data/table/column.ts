@@ -100,7 +100,7 @@ export function commonDType(columns: readonly Column[]): ColumnDType {
 }
 
 /** Rows that are filled before the next column is read: their part of the result stays in the cache. */
-const runRows = 256;
+const runRows = 1024;
 
 /**
  * Columns side by side as a tensor (rows, columns), copied a run of each column at a time.
@@ -122,7 +122,8 @@ export function toTensor(what: string, columns: readonly Column[], length: numbe
     const convert = dtype === "int64";
     for (let start = 0; start < length; start += runRows) {
       const end = Math.min(length, start + runRows);
-      for (const [c, { data, dtype: own }] of columns.entries()) {
+      for (let c = 0; c < width; c++) {
+        const { data, dtype: own } = columns[c] as Column;
         const first = start * width + c;
         if (convert && own !== "int64") {
           const wide = BigInt64Array.from(data.slice(start, end) as Int32Array, BigInt);
