@@ -3,16 +3,16 @@
  * pixels. `CsvDataset` holds all of it in one tensor, `CsvStream` never more than a few thousand lines.
  */
 import { fileSize } from "#files";
-import { stream } from "#tables";
+import { type Batch, stream } from "#tables";
 import { checkOptions, checkPath, refuseArgument } from "../arguments.js";
 import { DataError, FormatError, ValueError } from "../errors.js";
 import type { TypedArray } from "../ops/creation.js";
-import { fromTypedArray, isTensor, type Tensor, tensor } from "../tensor/index.js";
+import { empty, fromTypedArray, isTensor, type Tensor, tensor } from "../tensor/index.js";
 import { checkIndex, Dataset, IterableDataset } from "./dataset.js";
 import { getWorkerInfo } from "./serve.js";
 import { Misfit, type Piece } from "./table/builder.js";
-import { allocate } from "./table/column.js";
-import { type CsvPlan, explain, planCsv } from "./table/read.js";
+import { allocate, numbersIn } from "./table/column.js";
+import { type CsvPlan, explain, otherWay, planCsv } from "./table/read.js";
 
 export interface CsvDatasetOptions {
   /** 0: the first line has names; null (the default, as MNIST's files are): it is the first item. */
@@ -29,6 +29,8 @@ export interface CsvDatasetOptions {
   nrows?: number;
 }
 
+type Numbers = Exclude<TypedArray, BigInt64Array>;
+
 interface Block {
   readonly features: TypedArray;
   readonly labels: Int32Array;
@@ -37,41 +39,42 @@ interface Block {
 /** Room for a whole file, one block after another. Memory that is not written to is not taken. */
 class Room {
   readonly #layout: Layout;
-  #features: TypedArray;
+  #features: Tensor;
   #labels: Int32Array;
   #length = 0;
 
   constructor(layout: Layout) {
+    const { path, columns, rows } = layout.plan;
     this.#layout = layout;
     // A value and what separates it take two bytes at least.
-    const most = Math.ceil(fileSize(layout.plan.path) / (2 * layout.plan.columns.length)) + 1;
-    const rows = Math.min(most, Math.ceil(2 ** 27 / layout.width));
-    this.#features = allocate(layout.dtype, rows * layout.width);
-    this.#labels = new Int32Array(rows);
+    const most = Math.ceil(fileSize(path) / (2 * columns.length)) + 1;
+    this.#labels = new Int32Array(Math.min(rows, most));
+    this.#features = this.#room();
+  }
+
+  #room(): Tensor {
+    return empty([this.#labels.length, this.#layout.width], { dtype: this.#layout.dtype });
   }
 
   place(count: number): Block {
-    const { width, dtype } = this.#layout;
-    const end = this.#length + count;
+    const start = this.#length;
+    const end = start + count;
     if (end > this.#labels.length) {
       const { features, labels } = this.filled();
-      const rows = Math.ceil(end * 1.5);
-      this.#features = allocate(dtype, rows * width);
-      this.#features.set(features as never);
-      this.#labels = new Int32Array(rows);
+      this.#labels = new Int32Array(Math.ceil(end * 1.5));
       this.#labels.set(labels);
+      this.#features = this.#room();
+      this.#features.narrow(0, 0, start).copy_(features);
     }
-    const block = {
-      features: this.#features.subarray(this.#length * width, end * width),
-      labels: this.#labels.subarray(this.#length, end),
-    };
     this.#length = end;
-    return block;
+    const { width, dtype } = this.#layout;
+    const bytes = this.#features.device.engine.view(this.#features.buffer);
+    const features = numbersIn(bytes, dtype).subarray(start * width, end * width);
+    return { features, labels: this.#labels.subarray(start, end) };
   }
 
-  filled(): Block {
-    const features = this.#features.subarray(0, this.#length * this.#layout.width);
-    return { features, labels: this.#labels.subarray(0, this.#length) };
+  filled(): { features: Tensor; labels: Int32Array } {
+    return { features: this.#features.narrow(0, 0, this.#length), labels: this.#labels.subarray(0, this.#length) };
   }
 }
 
@@ -104,45 +107,50 @@ async function layoutOf(what: string, path: string, options: CsvDatasetOptions):
 const run = 64;
 
 /** The file's lines as blocks of row-major features and of labels, which `place` gives room for. */
-async function* blocks(
-  what: string,
-  { plan, label, width, divisor, dtype }: Layout,
-  place: (count: number) => Block,
-): AsyncGenerator<Block> {
+async function* blocks(what: string, layout: Layout, place: (count: number) => Block): AsyncGenerator<Block> {
   let before = 0;
-  try {
-    for await (const { length, piece } of stream(plan.sql, plan.columns)) {
-      const block = place(length);
-      const features = block.features as Float64Array;
-      const { labels } = block;
-      const pieces = plan.columns.map(({ name }, c) => complete(piece(c), name, before));
-      fill(labels, 1, 0, pieces[label] as Float64Array, 0, length, 1, (i) =>
-        misfit(plan, label, before + i, pieces, i, "int32"),
-      );
-      const rest = pieces.filter((_, c) => c !== label);
-      for (let start = 0; start < length; start += run) {
-        const end = Math.min(length, start + run);
-        for (const [c, from] of rest.entries()) {
-          const column = c < label ? c : c + 1;
-          fill(features, width, c, from, start, end, divisor, (i) =>
-            misfit(plan, column, before + i, pieces, i, dtype),
-          );
-        }
+  for (let { plan } = layout; ; ) {
+    try {
+      const rest = before === 0 ? plan.sql : `${plan.sql} offset ${before}`;
+      for await (const batch of stream(rest, plan.columns)) {
+        yield blockOf(batch, layout, place(batch.length), before);
+        before += batch.length;
       }
-      before += length;
-      yield block;
+      return;
+    } catch (error) {
+      const next = otherWay(plan, error);
+      // The last way takes "NA" and the like for missing values, which no item may have.
+      if (next === undefined || next.next === null) throw explain(what, plan, error);
+      plan = next;
     }
-  } catch (error) {
-    throw explain(what, plan, error);
   }
+}
+
+function blockOf({ length, piece }: Batch, layout: Layout, block: Block, before: number): Block {
+  const { label, width, divisor, dtype } = layout;
+  const { columns } = layout.plan;
+  const pieces = columns.map(({ name }, c) => complete(piece(c), name, before));
+  const misfit = (column: number, i: number, wanted: Layout["dtype"]): never => {
+    throw new Misfit(columns[column]?.name ?? "", before + i, String(pieces[column]?.[i]), wanted);
+  };
+  fill(block.labels, 1, 0, pieces[label] as Numbers, 0, length, 1, (i) => misfit(label, i, "int32"));
+  const rest = pieces.filter((_, c) => c !== label);
+  for (let start = 0; start < length; start += run) {
+    const end = Math.min(length, start + run);
+    for (const [c, from] of rest.entries()) {
+      const column = c < label ? c : c + 1;
+      fill(block.features as Numbers, width, c, from, start, end, divisor, (i) => misfit(column, i, dtype));
+    }
+  }
+  return block;
 }
 
 /** Copies part of a column to every `stride`-th place; an integer that does not fit, or a fraction, is a misfit. */
 function fill(
-  to: Float64Array | Int32Array,
+  to: Numbers,
   stride: number,
   offset: number,
-  from: Float64Array,
+  from: Numbers,
   start: number,
   end: number,
   divisor: number,
@@ -156,21 +164,10 @@ function fill(
   }
 }
 
-function complete({ data, valid }: Piece, name: string, before: number): Float64Array {
+function complete({ data, valid }: Piece, name: string, before: number): Numbers {
   const missing = valid === null ? -1 : valid.indexOf(0);
   if (missing >= 0) throw new Misfit(name, before + missing, "nothing", "float32");
-  return data as Float64Array;
-}
-
-function misfit(
-  plan: CsvPlan,
-  column: number,
-  row: number,
-  pieces: readonly Float64Array[],
-  i: number,
-  dtype: "int32" | "uint8" | "float32" | "float64",
-): never {
-  throw new Misfit(plan.columns[column]?.name ?? "", row, String(pieces[column]?.[i]), dtype);
+  return data as Numbers;
 }
 
 /**
@@ -207,7 +204,7 @@ export class CsvDataset extends Dataset<[Tensor, number]> {
     for await (const _ of blocks("CsvDataset", layout, (count) => room.place(count)));
     const { features, labels } = room.filled();
     if (labels.length === 0) throw new FormatError(`CsvDataset: ${path} has no lines of data`);
-    return new CsvDataset(fromTypedArray(features, [labels.length, layout.width]), labels);
+    return new CsvDataset(features, labels);
   }
 
   override get length(): number {

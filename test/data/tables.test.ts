@@ -283,6 +283,23 @@ describe("files", () => {
     expect((await readCsv(file("x\n12345678901234567890\n"))).dtypes).toEqual({ x: "float64" });
   });
 
+  it("infers what the library would, where it need not ask it", async () => {
+    const dtypes = async (text: string, options = {}): Promise<unknown> =>
+      (await readCsv(file(text), { header: null, ...options })).dtypes;
+    const many = (line: string, last: string): string => `${`${line}\n`.repeat(2100)}${last}\n`;
+    expect(await dtypes("1,7\n2,20261125")).toEqual({ "0": "int32", "1": "int32" });
+    expect(await dtypes("1,007\n2,008\n")).toEqual({ "0": "int32", "1": "string" });
+    expect(await dtypes("0|1\r\n1|0\r\n", { sep: "|" })).toEqual({ "0": "int32", "1": "int32" });
+    expect(await dtypes("1^2\n3^4\n", { sep: "^" })).toEqual({ "0": "int32", "1": "int32" });
+    expect(await dtypes("a,b\n1,2\n", { header: 0 })).toEqual({ a: "int32", b: "int32" });
+    expect(await dtypes("1,2\n3,x\n")).toEqual({ "0": "int32", "1": "string" });
+    expect(await dtypes("1,2\n3,\n")).toEqual({ "0": "int32", "1": "int32" });
+    expect(await dtypes("1,9999999999\n")).toEqual({ "0": "int32", "1": "float64" });
+    expect(await dtypes(many("1,2", "3,4.5"))).toEqual({ "0": "int32", "1": "float64" });
+    await expect(dtypes(many("1,2", "3,x"))).rejects.toThrow('line 2101, column 2 ("1"): "x" is not a number');
+    await expect(dtypes("1,2\n3\n")).rejects.toThrow("line 2: 1 values, where the first line has 2");
+  });
+
   it("takes gaps for missing values", async () => {
     const df = await readCsv(file("a,b,c\n1,,x\nNA,2,\n3,?,null\n"), { naValues: ["?"] });
     expect(df.toRecords()).toEqual([
@@ -388,6 +405,34 @@ describe("data sets of CSV files", () => {
     }
     expect(() => [...stream]).toThrow("for await");
   }, 60_000);
+
+  it("hold numbers that only come after millions of bytes, each line once", async () => {
+    const count = 300_000;
+    const text = (...late: string[]): string => {
+      const lines = Array.from({ length: count }, (_, i) => `${i % 10},${i % 256},${(i * 7) % 256},100,200`);
+      for (const [i, value] of late.entries()) lines[count - 1000 + 100 * i] = `3,${value},1,2,3`;
+      return `${lines.join("\n")}\n`;
+    };
+    const expected = (at: number): number => at % 256;
+    for (const late of [["70000"], ["300", "-5"], ["2.5"], ["300", "1e3"]]) {
+      const path = file(text(...late));
+      const { features, labels } = await CsvDataset.read(path, { dtype: "float64" });
+      expect([features.shape, labels.shape]).toEqual([[count, 4], [count]]);
+      const first = features.select(1, 0).tolist() as number[];
+      for (let i = 0; i < count; i++) {
+        const at = (i - (count - 1000)) / 100;
+        if (first[i] !== (late[at] === undefined ? expected(i) : Number(late[at]))) expect(first[i]).toBe(expected(i));
+      }
+      let rows = 0;
+      for await (const [batch] of new DataLoader(new CsvStream(path, { dtype: "float64" }), { batchSize: 10_000 })) {
+        expect(batch.select(1, 0).tolist()).toEqual(first.slice(rows, rows + 10_000));
+        rows += 10_000;
+      }
+      expect(rows).toBe(count);
+    }
+    await expect(CsvDataset.read(file(text("70000", "x")))).rejects.toThrow(`line ${count - 899}, column 2 ("1"): "x"`);
+    await expect(CsvDataset.read(file(text("300", "NA")))).rejects.toThrow(`line ${count - 899}, column 2 ("1"): "NA"`);
+  }, 120_000);
 
   it("name line and column of what does not fit", async () => {
     const read = (text: string, options = {}) => CsvDataset.read(file(text), options);

@@ -32,6 +32,7 @@ const whole = /^\s*[+-]?\d+\s*$/;
 export class ColumnBuilder {
   readonly name: string;
   readonly #narrow: boolean;
+  readonly #rows: number;
   #dtype: ColumnDType;
   #data: TypedArray | string[];
   #valid: Uint8Array | null = null;
@@ -44,10 +45,12 @@ export class ColumnBuilder {
     this.name = name;
     this.#narrow = target === "number";
     this.#dtype = target === "number" ? "int32" : target;
-    this.#data = this.#dtype === "string" ? [] : allocate(this.#dtype, Math.max(2048, rows));
+    this.#data = this.#dtype === "string" ? [] : allocate(this.#dtype, 0);
+    this.#rows = Math.max(2048, rows);
   }
 
   append({ data, valid }: Piece, count: number): void {
+    if (this.#length === 0) this.#begin(data);
     this.#reserve(this.#length + count);
     if (valid !== null && this.#valid === null)
       this.#valid = enlarged(new Uint8Array(this.#length).fill(1), Math.max(this.#data.length, this.#length + count));
@@ -60,11 +63,17 @@ export class ColumnBuilder {
     this.#length += count;
   }
 
+  /** Room for all of it, in as few bytes as what comes first. */
+  #begin(data: Piece["data"]): void {
+    if (this.#dtype === "string") return;
+    const small = this.#narrow && (data instanceof Uint8Array || data instanceof Int16Array);
+    this.#data = small
+      ? new (data.constructor as Int16ArrayConstructor)(this.#rows)
+      : allocate(this.#dtype, this.#rows);
+  }
+
   #copy(data: TypedArray, valid: Uint8Array | null, count: number): void {
     const at = this.#length;
-    if (this.#length === 0 && this.#narrow && (data instanceof Uint8Array || data instanceof Int16Array)) {
-      this.#data = new (data.constructor as Int16ArrayConstructor)(this.#data.length);
-    }
     if (data.constructor === this.#data.constructor) {
       (this.#data as Int32Array).set(data as Int32Array, at);
       if (this.#narrow && this.#dtype === "float64" && !this.rounded) this.rounded = data.some(isRounded);

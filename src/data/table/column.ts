@@ -38,6 +38,15 @@ export function allocate(dtype: Exclude<ColumnDType, "string">, length: number):
   return new arrays[dtype](length);
 }
 
+/** The numbers that bytes hold, in place. */
+export function numbersIn(
+  { buffer, byteOffset, byteLength }: Uint8Array,
+  dtype: Exclude<ColumnDType, "string">,
+): TypedArray {
+  const Values = arrays[dtype];
+  return new Values(buffer as ArrayBuffer, byteOffset, byteLength / Values.BYTES_PER_ELEMENT);
+}
+
 export function cellOf({ data, dtype, valid }: Column, row: number): Cell {
   if (valid !== null && valid[row] === 0) return null;
   const value = data[row] as number | bigint | string;
@@ -117,8 +126,8 @@ export function toTensor(what: string, columns: readonly Column[], length: numbe
     }
   }
   const width = columns.length;
-  return filled([length, width], dtype as DType, ({ buffer, byteOffset }) => {
-    const out = new arrays[dtype as keyof typeof arrays](buffer as ArrayBuffer, byteOffset, length * width);
+  return filled([length, width], dtype as DType, (bytes) => {
+    const out = numbersIn(bytes, dtype as keyof typeof arrays);
     const convert = dtype === "int64";
     for (let start = 0; start < length; start += runRows) {
       const end = Math.min(length, start + runRows);

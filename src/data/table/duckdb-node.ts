@@ -58,19 +58,18 @@ function library(): Promise<Library> {
 
 async function open(): Promise<Library> {
   try {
-    const api = await import("@duckdb/node-api");
+    // Its hundred CommonJS files take `import` twice as long.
+    const require = createRequire(import.meta.url);
+    const api = require("@duckdb/node-api") as typeof import("@duckdb/node-api");
     // Whole columns as bytes are in the lower package, which comes with this one.
-    const beside = createRequire(createRequire(import.meta.url).resolve("@duckdb/node-api"));
+    const beside = createRequire(require.resolve("@duckdb/node-api"));
     const bindings = beside("@duckdb/node-bindings") as typeof Bindings;
     // A file must not make the library fetch anything.
     const settings = { autoinstall_known_extensions: "false", autoload_known_extensions: "false" };
     const instance = await api.DuckDBInstance.create(":memory:", settings);
     return { instance, connection: await instance.connect(), bindings, api };
   } catch (error) {
-    if (
-      (error as NodeJS.ErrnoException).code === "ERR_MODULE_NOT_FOUND" ||
-      (error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND"
-    ) {
+    if ((error as NodeJS.ErrnoException).code === "MODULE_NOT_FOUND") {
       throw new DataError("tables in files are read by DuckDB, which is not installed: npm install @duckdb/node-api", {
         cause: error,
       });
