@@ -15,7 +15,7 @@
  * Source: {@link https://docs.pytorch.org/docs/stable/nn.html#utilities}
  */
 import { ValueError } from "../errors.js";
-import { capturing } from "../ops/capture.js";
+import { inspect } from "../ops/capture.js";
 import { isTensor, noGrad, stack, type Tensor, zeros } from "../tensor/index.js";
 
 export interface ClipGradNormOptions {
@@ -72,9 +72,7 @@ function refuseNonfinite(total: Tensor, normType: number): void {
     if (Number.isFinite(norm)) return;
     throw new ValueError(`clipGradNorm_: the gradients' norm of order ${normType} is ${norm}; it cannot be clipped`);
   };
-  const capture = capturing();
-  if (capture === null) check([total.item()]);
-  else capture.inspect([total], check);
+  inspect([total], check);
 }
 
 /**

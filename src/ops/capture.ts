@@ -44,6 +44,12 @@ export function withCapture<T>(capture: Capture | null, fn: () => T): T {
 export const hostNumbers = (compute: () => readonly number[]): readonly number[] =>
   current === null ? compute() : current.numbers(compute);
 
+/** Checks values that JavaScript has to look at: now, and in every run of what is being recorded. */
+export function inspect(values: readonly Tensor[], check: (numbers: readonly number[]) => void): void {
+  if (current === null) check(values.map((value) => value.item()));
+  else current.inspect(values, check);
+}
+
 /** What recordings stand on: memory of parameters and state. */
 const recorded = new WeakSet<Buffer>();
 export const markRecorded = (buffer: Buffer): void => {

@@ -11,7 +11,7 @@ import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { sum as sumOf } from "./broadcast.js";
-import { capturing } from "./capture.js";
+import { inspect } from "./capture.js";
 import { deviceOf, emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { isFloating, isInteger } from "./dtype.js";
@@ -132,9 +132,7 @@ function checkRange(extremes: readonly Tensor[], classes: number): void {
     const wrong = (least as number) < 0 ? least : greatest;
     throw new IndexError(`crossEntropy: class ${wrong} is out of range for ${classes} classes`);
   };
-  const capture = capturing();
-  if (capture !== null) capture.inspect(extremes, check);
-  else check(extremes.map((v) => v.item()));
+  inspect(extremes, check);
 }
 
 /** The gradient of differentiable operations, for gradients of gradients. */

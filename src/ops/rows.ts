@@ -32,6 +32,8 @@ export interface RowCall {
 }
 
 export class Rows {
+  /** The operands of a fold of everything, all of it one row. */
+  private readonly whole: readonly ("full" | "row")[];
   private readonly families = new Map<ValueType, { family: LoopFamily; per: ("row" | "element")[] }>();
 
   /** `indexed`: the body asks for `index(axis)`: outer axes first, then the folded ones. */
@@ -41,7 +43,9 @@ export class Rows {
     private readonly body: RowBody,
     private readonly scalarTypes: readonly ValueType[] = [],
     private readonly indexed = false,
-  ) {}
+  ) {
+    this.whole = Array.from({ length: arity + 1 }, (_, i) => (i < arity ? "full" : "row"));
+  }
 
   call(c: RowCall): Tensor[] {
     const compute = computeType(c.compute);
@@ -143,13 +147,7 @@ export class Rows {
       return this.call({ inputs, shape, dims, compute, outputs: [output], scalars })[0] as Tensor;
     }
     const out = emptyTensor([], output, (inputs[0] as Tensor).device);
-    const n = numelOf(shape);
-    for (let i = 0; i <= inputs.length; i++) {
-      firstStrides[i] = i === inputs.length ? 1 : n;
-      secondStrides[i] = i === inputs.length ? 0 : 1;
-    }
-    const { family } = this.family(computeType(compute));
-    family.runPlane("rows", [...inputs, out], inputs.length, 1, n, firstStrides, secondStrides, scalars);
+    this.callFlat([...inputs, out], inputs.length, this.whole, 1, numelOf(shape), compute, scalars);
     return out;
   }
 

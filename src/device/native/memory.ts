@@ -4,6 +4,7 @@
  * the library knows to be dead goes to a free list and is reused while it is still in the cache.
  */
 import { Buffer as NodeBuffer } from "node:buffer";
+import { DeviceError } from "../../errors.js";
 import { Buffer } from "../engine.js";
 
 export class NativeBuffer extends Buffer {
@@ -28,19 +29,22 @@ const keepBytes = 256 * 1024 * 1024;
 function sizeClassOf(bytes: number): number {
   if (bytes <= 512) return bytes === 0 ? 0 : (bytes - 1) >> 6;
   const last = bytes - 1;
-  const octave = bytes <= 2 ** 31 ? 31 - Math.clz32(last) : Math.floor(Math.log2(last));
-  const eighth = bytes <= 2 ** 31 ? (last >> (octave - 3)) & 7 : Math.floor(last / 2 ** (octave - 3)) & 7;
-  return 8 * (octave - 8) + eighth;
+  const octave = last < 2 ** 32 ? 31 - Math.clz32(last) : Math.floor(Math.log2(last));
+  return 8 * (octave - 8) + (Math.floor(last / 2 ** (octave - 3)) & 7);
 }
-/** The bytes of each class, to 2^40. */
-const sizes = Array.from({ length: 8 * 32 }, (_, c) => (c < 8 ? (c + 1) << 6 : (9 + (c & 7)) * 2 ** ((c >> 3) + 5)));
+/** The bytes of each class, to 2^43: the largest tensor has 2^40 numbers of 8 bytes. */
+const sizes = Array.from({ length: 8 * 35 }, (_, c) => (c < 8 ? (c + 1) << 6 : (9 + (c & 7)) * 2 ** ((c >> 3) + 5)));
 
 /**
  * An ArrayBuffer that nobody has filled with zeros: its memory may come back from one that was collected, pages and all, where
  * `new ArrayBuffer` would clear it first.
  */
 function uninitialised(bytes: number): ArrayBuffer {
-  return NodeBuffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
+  try {
+    return NodeBuffer.allocUnsafeSlow(bytes).buffer as ArrayBuffer;
+  } catch (cause) {
+    throw new DeviceError(`native: Node gives no buffer of ${bytes} bytes`, { cause });
+  }
 }
 
 export class NativeMemory {
