@@ -61,6 +61,38 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     }
   });
 
+  it("folds blocks of a row side by side", () => {
+    on(1);
+    for (const n of [4095, 4096, 4097, 12289, 16383, 16384, 16385, 20479, 20481, 32767, 32768, 36865]) {
+      const data = numbers(2 * n);
+      // The row's first number in memory is not the array's, and its last is the greatest.
+      const x = torch.fromTypedArray(data, [2 * n]).narrow(0, 1, n);
+      const row = data.subarray(1, n + 1);
+      const total = row.reduce((sum, v) => sum + v, 0);
+      expect(x.sum().item() / total, `sum ${n}`).toBeCloseTo(1, 6);
+      expect(x.double().sum().item()).toBe(total);
+      expect(x.mul(x).sum().item()).toBeCloseTo(
+        row.reduce((sum, v) => sum + v * v, 0),
+        1,
+      );
+      const counts = torch.fromTypedArray(Int32Array.from(data, (v) => v * 256)).narrow(0, 1, n);
+      expect(counts.sum().item()).toBe(total * 256);
+      expect([counts.amax().item(), counts.amin().item()]).toEqual([Math.max(...row) * 256, Math.min(...row) * 256]);
+      for (const at of [0, 4095, 4096, 8191, 12288, 16383, 16384, n - 1].filter((i) => i < n)) {
+        const old = row[at] as number;
+        row[at] = 3;
+        const y = torch.fromTypedArray(data, [2 * n]).narrow(0, 1, n);
+        expect([y.amax().item(), y.argmax().item()], `greatest of ${n} at ${at}`).toEqual([3, at]);
+        expect(y.gt(2).any().item()).toBe(1);
+        row[at] = Number.NaN;
+        const z = torch.fromTypedArray(data, [2 * n]).narrow(0, 1, n);
+        expect([z.amax().item(), z.amin().item(), z.sum().item()]).toEqual([Number.NaN, Number.NaN, Number.NaN]);
+        row[at] = old;
+      }
+      expect(torch.full([n], 1.0001).prod().item() / 1.0001 ** n).toBeCloseTo(1, 1);
+    }
+  });
+
   it("folds long rows in stages, with a store for each element", () => {
     for (const n of [262143, 262144, 262145]) {
       on(2);

@@ -43,6 +43,8 @@ export class LoopNest {
   private readonly moving = new Map<Expr, boolean>();
   /** Whether what is written now stands in the loop over the vector axis. */
   private looping = false;
+  /** How far from the loop's variable it stands. */
+  private shift = "";
 
   constructor(readonly kernel: LoopKernel) {
     const { outer, inner, vector } = kernel;
@@ -172,6 +174,18 @@ export class LoopNest {
     this.looping = false;
   }
 
+  /** What `body` writes stands for elements `by` further along the vector axis than the loop is. */
+  shifted(by: number, lines: string[], body: () => void): void {
+    const known = this.done;
+    this.done = new Map(known);
+    this.shift = by === 0 ? "" : ` + ${by}`;
+    lines.push("{");
+    body();
+    lines.push("}");
+    this.shift = "";
+    this.done = known;
+  }
+
   /** Statements outside every loop over the vector axis. */
   straight(body: (lines: string[]) => void): void {
     this.done = new Map();
@@ -232,8 +246,8 @@ export class LoopNest {
     if (staged !== undefined) return staged;
     const { step } = this.kernel.operands[slot] as { step: string };
     if (!this.looping || step === "uniform") return `${this.cursor}${slot}[0]`;
-    const i = this.lane ? "(base + l)" : this.variable;
-    return step === "unit" ? `${this.cursor}${slot}[${i}]` : `${this.cursor}${slot}[${i} * s${slot}_${this.axis}]`;
+    const i = this.lane ? "(base + l)" : this.variable + this.shift;
+    return step === "unit" ? `${this.cursor}${slot}[${i}]` : `${this.cursor}${slot}[(${i}) * s${slot}_${this.axis}]`;
   }
 
   private readonly names: Names = {
@@ -246,7 +260,10 @@ export class LoopNest {
       return this.kernel.operands[slot]?.type === "bool" ? `${text} != 0` : text;
     },
     scalar: (slot) => `c${slot}`,
-    index: (axis) => (this.lane && this.looping && axis === this.axis ? "(base + l)" : `i${axis}`),
+    index: (axis) => {
+      if (!this.looping || axis !== this.axis) return `i${axis}`;
+      return this.lane ? "(base + l)" : `(i${axis}${this.shift})`;
+    },
     fold: (e) => (this.lane && e.op === "reduce" ? `${this.fold(e)}[l]` : this.fold(e)),
   };
 }

@@ -10,6 +10,13 @@ import { below, type LoopNest, type Range } from "./nest.js";
 
 /** Float sums longer than this are summed in blocks, so that rounding grows with the number of blocks instead. */
 const sumBlock = 4096;
+/**
+ * Where loading is all the work, a fold reads this many blocks side by side: a core that reads one stream waits for its third-level
+ * cache, and with four it gets twice as much from there.
+ */
+const sideBySide = 4;
+/** Expressions of more nodes than this are more work than loading what they are made of. */
+const cheapNodes = 6;
 /** Values of a row that a later stage needs again lie on the stack up to here. */
 const keptOnStack = 2048;
 
@@ -74,40 +81,78 @@ export function foldRow(
   }
 }
 
-function foldLoop(nest: LoopNest, stage: readonly Expr[], range: Range, kept: ReadonlyMap<Expr, string>): void {
-  const blocked = stage.filter((e) => e.fold === "sum" && (e.type === "f32" || e.type === "f64"));
-  const accumulator = (e: Expr): string => (blocked.includes(e) ? `${nest.fold(e)}_part` : nest.fold(e));
+/** Whether a stage is little more than loads of numbers that lie side by side. */
+function loadsAlone(nest: LoopNest, stage: readonly Expr[], kept: ReadonlyMap<Expr, string>): boolean {
+  const nodes = [...below(stage.map((e) => e.args[0] as Expr))];
+  const { operands } = nest.kernel;
+  return (
+    !nest.serial &&
+    kept.size === 0 &&
+    nodes.length <= cheapNodes &&
+    nodes.some((e) => e.op === "load" && operands[e.slot]?.step === "unit") &&
+    nodes.every((e) => e.op !== "gather" && (e.op !== "load" || operands[e.slot]?.step !== "strided"))
+  );
+}
+
+/** Folds a range, and with it the `count − 1` blocks after it; `apart` are folded by themselves before they join the row's. */
+function foldBlocks(
+  nest: LoopNest,
+  stage: readonly Expr[],
+  range: Range,
+  apart: readonly Expr[],
+  kept: ReadonlyMap<Expr, string>,
+  count = 1,
+): void {
+  const accumulator = (e: Expr, at: number): string => nest.fold(e) + (apart.includes(e) ? `_${at}` : "");
+  const parts = Array.from({ length: count }, (_, at) => at);
+  for (const e of apart) for (const at of parts) nest.line(`${cType[e.type]} ${accumulator(e, at)} = ${identity(e)};`);
   const clauses = stage.flatMap((e) => {
     const sign = { sum: "+", prod: "*", max: "max", min: "min" }[e.fold as Fold];
-    const clause = `reduction(${sign}:${accumulator(e)})`;
+    const clause = `reduction(${sign}:${parts.map((at) => accumulator(e, at)).join(", ")})`;
     return watchesNaN(e) ? [clause, `reduction(|:${nest.fold(e)}_nan)`] : [clause];
   });
-  const loop = (part: Range): void =>
-    nest.vectorLoop(
-      part,
-      stage.map((e) => e.args[0] as Expr),
-      (lines) => {
-        for (const e of stage) {
-          const target = accumulator(e);
-          const v = nest.value(e.args[0] as Expr, lines);
-          const array = kept.get(e.args[0] as Expr);
-          if (array !== undefined && !v.startsWith(array)) lines.push(`${array}[${nest.variable}] = ${v};`);
-          if (watchesNaN(e)) {
-            lines.push(`${target} = ${v} ${e.fold === "max" ? ">" : "<"} ${target} ? ${v} : ${target};`);
-            lines.push(`${nest.fold(e)}_nan |= ${v} != ${v};`);
-          } else lines.push(`${target} = ${combine(e, target, v)};`);
-        }
-      },
-      clauses.join(" "),
-    );
-  if (blocked.length === 0) loop(range);
+  const take = (e: Expr, at: number, lines: string[]): void => {
+    const target = accumulator(e, at);
+    const v = nest.value(e.args[0] as Expr, lines);
+    const array = kept.get(e.args[0] as Expr);
+    if (array !== undefined && !v.startsWith(array)) lines.push(`${array}[${nest.variable}] = ${v};`);
+    if (watchesNaN(e)) {
+      lines.push(`${target} = ${v} ${e.fold === "max" ? ">" : "<"} ${target} ? ${v} : ${target};`);
+      lines.push(`${nest.fold(e)}_nan |= ${v} != ${v};`);
+    } else lines.push(`${target} = ${combine(e, target, v)};`);
+  };
+  nest.vectorLoop(
+    range,
+    stage.map((e) => e.args[0] as Expr),
+    (lines) => {
+      const takeAll = (at: number): void => {
+        for (const e of stage) take(e, at, lines);
+      };
+      if (count === 1) takeAll(0);
+      else for (const at of parts) nest.shifted(at * sumBlock, lines, () => takeAll(at));
+    },
+    clauses.join(" "),
+  );
+  for (const e of apart) {
+    for (const at of parts) nest.line(`${nest.fold(e)} = ${combine(e, nest.fold(e), accumulator(e, at))};`);
+  }
+}
+
+function foldLoop(nest: LoopNest, stage: readonly Expr[], range: Range, kept: ReadonlyMap<Expr, string>): void {
+  const blocked = stage.filter((e) => e.fold === "sum" && (e.type === "f32" || e.type === "f64"));
+  const { from, to } = range;
+  if (blocked.length === 0 && !loadsAlone(nest, stage, kept)) foldBlocks(nest, stage, range, [], kept);
   else {
-    const { from, to } = range;
-    nest.open(`for (long block = ${from}; block < ${to}; block += ${sumBlock})`);
+    nest.line(`long block = ${from};`);
+    if (loadsAlone(nest, stage, kept)) {
+      const whole = sideBySide * sumBlock;
+      nest.open(`for (; ${to} - block >= ${whole}; block += ${whole})`);
+      foldBlocks(nest, stage, { from: "block", to: `block + ${sumBlock}` }, stage, kept, sideBySide);
+      nest.close();
+    }
+    nest.open(`for (; block < ${to}; block += ${sumBlock})`);
     nest.line(`const long stop = ${to} - block < ${sumBlock} ? ${to} : block + ${sumBlock};`);
-    for (const e of blocked) nest.line(`${cType[e.type]} ${accumulator(e)} = 0;`);
-    loop({ from: "block", to: "stop" });
-    for (const e of blocked) nest.line(`${nest.fold(e)} += ${accumulator(e)};`);
+    foldBlocks(nest, stage, { from: "block", to: "stop" }, blocked, kept);
     nest.close();
   }
   // From the next stage on, what this one kept is read back.
