@@ -8,7 +8,7 @@ import { bytesOf, type Expr, type LoopKernel, type ValueType } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import { loadScalar, storeElements, storeScalar } from "./memory.js";
 import { emitFold, wasmTypeOf } from "./ops.js";
-import { type Pass, Plan, type Variant } from "./plan.js";
+import { type Pass, Plan, single, type Variant } from "./plan.js";
 import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
 import { ARGS, BEGIN, END, type Part, type Pointers, Units } from "./units.js";
 import { type Registers, type Scope, Values } from "./values.js";
@@ -20,8 +20,6 @@ export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<Arra
   new LoopRenderer(kernel, f).render();
   return module.encode(f);
 }
-
-const single: Variant = { copies: 1, lanes: 1 };
 
 class LoopRenderer {
   private readonly plan: Plan;
@@ -129,6 +127,8 @@ class LoopRenderer {
     const i = this.at.counters[axis];
     f.i32(0).set(i);
     const pointers = values.copyPointers(pass.slots, scope);
+    const blocks = plan.blocks(pass);
+    if (blocks !== null) this.inBlocks(blocks, pass, scope, pointers, sums);
     plan.variants.forEach((variant, n) => {
       const inside = values.varying(scope, plan.depth, variant, pointers);
       const into = variant.lanes === plan.lanes ? sums.partial : sums.tail;
@@ -137,10 +137,36 @@ class LoopRenderer {
       if (step > 1) f.get(this.at.size[axis]).i32(-step).op("i32.and").set(limit);
       this.upTo(i, limit, n === 0 && sums.cascaded ? CHUNK * step : 0, sums, () => {
         this.body(pass, inside, into);
-        this.advance(variant, pointers);
+        this.advance(step, pointers);
       });
     });
     sums.flush();
+  }
+
+  /** Folds blocks of a row, all copies at once, while there are that many. */
+  private inBlocks(variant: Variant, pass: Pass, scope: Scope, pointers: Pointers, sums: Sums): void {
+    const { f, plan, values } = this;
+    const { copies, lanes, apart } = variant;
+    const i = this.at.counters[plan.axis];
+    const stop = f.local("i32");
+    f.repeat(
+      () =>
+        f
+          .get(i)
+          .i32(copies * apart)
+          .op("i32.add")
+          .get(this.at.size[plan.axis])
+          .op("i32.le_s"),
+      () => {
+        f.get(i).i32(apart).op("i32.add").set(stop);
+        const inside = values.varying(scope, plan.depth, variant, pointers);
+        this.upTo(i, stop, sums.cascaded ? CHUNK * lanes : 0, sums, () => {
+          this.body(pass, inside, sums.partial);
+          this.advance(lanes, pointers);
+        });
+        this.advance((copies - 1) * apart, pointers);
+      },
+    );
   }
 
   // ── vector "outer": a block of the last outer axis at a time ──
@@ -181,7 +207,7 @@ class LoopRenderer {
             .op("i32.le_s"),
         () => {
           this.block(unit, variant, pointers);
-          this.advance(variant, pointers);
+          this.advance(variant.copies * variant.lanes, pointers);
         },
       );
     }
@@ -251,11 +277,10 @@ class LoopRenderer {
     f.get(i).i32(1).op("i32.add").set(i);
   }
 
-  /** Moves one iteration along the vector axis. */
-  private advance({ copies, lanes }: Variant, pointers: Pointers): void {
+  /** Moves `n` elements along the vector axis. */
+  private advance(n: number, pointers: Pointers): void {
     const { f, kernel, plan } = this;
     const i = this.at.counters[plan.axis];
-    const n = copies * lanes;
     for (const [s, p] of pointers) {
       const { type, step } = kernel.operands[s];
       if (step === "uniform") continue;
@@ -296,7 +321,7 @@ class LoopRenderer {
     if (row === undefined || values.readBack.has(e)) return;
     values.keep(e, scope, copy);
     const value = (): void => values.push(e, scope, copy);
-    storeElements(f, values.cursor(row, scope), e.type, scope.lanes, copy * scope.lanes, value);
+    storeElements(f, values.cursor(row, scope), e.type, scope.lanes, copy * scope.apart, value);
   }
 
   /** What a pass does for one element (or block of them). */
@@ -318,7 +343,7 @@ class LoopRenderer {
         const { type } = kernel.operands[s.operand];
         const value = (): void => values.push(s.value, scope, c);
         if (s.at === null) {
-          storeElements(f, values.cursor(s.operand, scope), s.value.type, lanes, c * lanes, value);
+          storeElements(f, values.cursor(s.operand, scope), s.value.type, lanes, c * scope.apart, value);
           continue;
         }
         const address = f.local("i32");

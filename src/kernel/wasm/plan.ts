@@ -19,11 +19,24 @@ export interface Pass {
   readonly slots: readonly number[];
 }
 
-/** `copies` vectors of `lanes` elements are in flight in one iteration along the vector axis. */
+/** `copies` vectors of `lanes` elements are in flight in one iteration along the vector axis, each `apart` elements from the last. */
 export interface Variant {
   readonly copies: number;
   readonly lanes: Lanes;
+  readonly apart: number;
 }
+
+/** Vectors side by side. */
+const sideBySide = (copies: number, lanes: Lanes): Variant => ({ copies, lanes, apart: lanes });
+export const single = sideBySide(1, 1);
+
+/**
+ * Where loading is all the work, a fold reads blocks of this many elements at once: a core that reads one stream waits for its
+ * third-level cache, and with four it gets twice as much from there.
+ */
+const foldBlock = 4096;
+/** Expressions of more nodes than this are more work than loading what they are made of. */
+const cheapNodes = 6;
 
 /** The nodes evaluated in one pass: a reduction is a value here, not what it folds. */
 export function nodesOf(roots: readonly Expr[]): Expr[] {
@@ -146,10 +159,25 @@ export class Plan {
       all.some((e) => e.op === "load" && kernel.operands[e.slot].step === "strided");
     const size = all.reduce((n, e) => n + (e.args.length > 0 ? 1 : 0), 0);
     const copies = serial ? 1 : size <= 24 ? 4 : size <= 48 && stages.length > 0 ? 2 : 1;
-    const variants: Variant[] = [{ copies, lanes: this.lanes }];
-    if (copies > 1) variants.push({ copies: 1, lanes: this.lanes });
-    if (this.lanes > 1) variants.push({ copies: 1, lanes: 1 });
+    const variants = [sideBySide(copies, this.lanes)];
+    if (copies > 1) variants.push(sideBySide(1, this.lanes));
+    if (this.lanes > 1) variants.push(single);
     this.variants = variants;
+  }
+
+  /** How a pass that folds, and does little but load, goes through blocks of a row. */
+  blocks(pass: Pass): Variant | null {
+    const { operands } = this.kernel;
+    const { copies, lanes } = this.variants[0];
+    const nodes = nodesOf(pass.roots);
+    const cheap =
+      copies > 1 &&
+      pass.reduces.length > 0 &&
+      this.kept.size === 0 &&
+      nodes.length <= cheapNodes &&
+      nodes.some((e) => e.op === "load" && operands[e.slot].step === "unit") &&
+      nodes.every((e) => e.op !== "gather" && (e.op !== "load" || operands[e.slot].step !== "strided"));
+    return cheap ? { copies, lanes, apart: foldBlock } : null;
   }
 
   /** The level at which `e`, evaluated for every element of a pass, starts to vary. */

@@ -17,6 +17,8 @@ export interface Scope {
   /** Inside the vector loop: `maps[c]` holds the values of copy c, of `lanes` lanes. Outside: `maps[0]`, and `splats`. */
   readonly varying: boolean;
   readonly lanes: Lanes;
+  /** Elements from one copy to the next. */
+  readonly apart: number;
   readonly maps: readonly Map<Expr, number>[];
   readonly splats: Map<Expr, number>;
   /** Operand → pointer local. */
@@ -58,7 +60,7 @@ export class Values {
     }
     const row = this.readBack.get(e);
     if (row !== undefined) {
-      loadElements(f, this.cursor(row, scope), e.type, lanes, copy * lanes);
+      loadElements(f, this.cursor(row, scope), e.type, lanes, copy * scope.apart);
       this.remember(e, scope, copy);
       return;
     }
@@ -71,10 +73,10 @@ export class Values {
         splat(f, e.type, lanes);
         return;
       case "index":
-        this.pushIndex(e.slot, lanes, copy);
+        this.pushIndex(e.slot, lanes, copy * scope.apart);
         break;
       case "load":
-        loadElements(f, this.cursor(e.slot, scope), e.type, lanes, copy * lanes);
+        loadElements(f, this.cursor(e.slot, scope), e.type, lanes, copy * scope.apart);
         break;
       case "gather":
         this.pushGather(e, scope, copy);
@@ -104,12 +106,11 @@ export class Values {
     scope.maps[copy].set(e, local);
   }
 
-  private pushIndex(axis: number, lanes: Lanes, copy: number): void {
+  private pushIndex(axis: number, lanes: Lanes, first: number): void {
     const { f } = this;
     f.get(this.at.counters[axis]);
     splat(f, "i32", lanes);
     if (axis !== this.plan.axis) return;
-    const first = copy * lanes;
     if (lanes > 1) f.v128(new Uint8Array(Int32Array.of(first, first + 1, first + 2, first + 3).buffer)).op("i32x4.add");
     else if (first > 0) f.i32(first).op("i32.add");
   }
@@ -140,7 +141,13 @@ export class Values {
         f.get(this.at.counters[plan.axis]).op("i32.add");
         address();
         f.set(pointer);
-        loadElements(f, { operand: { type: storage, step: "unit" }, pointer, stride: -1 }, e.type, lanes, copy * lanes);
+        loadElements(
+          f,
+          { operand: { type: storage, step: "unit" }, pointer, stride: -1 },
+          e.type,
+          lanes,
+          copy * scope.apart,
+        );
         return;
       }
     }
@@ -171,12 +178,17 @@ export class Values {
   // ── scopes ──
 
   uniform(parent: Scope | null, level: number, pointers: ReadonlyMap<number, number>): Scope {
-    return { parent, level, varying: false, lanes: 1, maps: [new Map()], splats: new Map(), pointers };
+    return { parent, level, varying: false, lanes: 1, apart: 1, maps: [new Map()], splats: new Map(), pointers };
   }
 
-  varying(parent: Scope, level: number, { copies, lanes }: Variant, pointers: ReadonlyMap<number, number>): Scope {
+  varying(
+    parent: Scope,
+    level: number,
+    { copies, lanes, apart }: Variant,
+    pointers: ReadonlyMap<number, number>,
+  ): Scope {
     const maps = Array.from({ length: copies }, () => new Map<Expr, number>());
-    return { parent, level, varying: true, lanes, maps, splats: new Map(), pointers };
+    return { parent, level, varying: true, lanes, apart, maps, splats: new Map(), pointers };
   }
 
   private find(e: Expr, scope: Scope, copy: number): number | undefined {
