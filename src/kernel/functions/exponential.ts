@@ -7,38 +7,42 @@ import { bitcast, type Expr, select } from "../expr.js";
 import { log } from "./logarithm.js";
 import { polynomial } from "./shared.js";
 
-/**
- * 2ⁿ for a whole n (as float) within the normal exponents. Added to 1.5·2^(digits − 1), n + bias stands in the lowest bits of
- * the sum, from where a shift makes it the exponent; everything above is shifted out. A conversion would have to saturate.
- */
-function exp2i(n: Expr): Expr {
-  if (n.type === "f32") return bitcast(k.shl(bitcast(k.add(n, 12582912 + 127), "i32"), 23), "f32");
-  return bitcast(k.shl(bitcast(k.add(n, 6755399441055744 + 1023), "i64"), 52), "f64");
-}
+/** 2ⁿ, where an integer has n + bias in the lowest bits. */
+const power = (bits: Expr): Expr =>
+  bits.type === "i32" ? bitcast(k.shl(bits, 23), "f32") : bitcast(k.shl(bits, 52), "f64");
 
-/** x·2ⁿ in two exact steps, so that results reach the denormals and infinity. */
-function scale2(x: Expr, n: Expr): Expr {
+/** x·2ⁿ for a whole n, in two exact steps, so that results reach the denormals and infinity. */
+function scale(x: Expr, n: Expr): Expr {
   const half = k.floor(k.mul(n, 0.5));
-  return k.mul(k.mul(x, exp2i(half)), exp2i(k.sub(n, half)));
+  // Added to 1.5·2⁵², n + bias stands in the lowest bits of the sum; everything above is shifted out. A conversion would saturate.
+  const power2 = (m: Expr): Expr => power(bitcast(k.add(m, 6755399441055744 + 1023), "i64"));
+  return k.mul(k.mul(x, power2(half)), power2(k.sub(n, half)));
 }
 
 export function exp(x: Expr): Expr {
   const f32 = x.type === "f32";
   const low = f32 ? -104 : -746;
   const high = f32 ? 89 : 710;
-  // Clamping with comparisons that fail for NaN lets NaN through.
-  const capped = select(k.gt(x, high), high, x);
-  const c = select(k.lt(capped, low), low, capped);
-  const n = k.round(k.mul(c, Math.LOG2E));
+  // Clamping with comparisons that fail for NaN lets NaN through; that both are of x keeps compilers from joining them at length.
+  const c = select(k.lt(x, low), low, select(k.gt(x, high), high, x));
   if (f32) {
+    // Added to 1.5·2²³, x·log₂e is rounded to n, and n + 2·127 stands in the lowest bits: two exponents, of half of n each.
+    const rounding = 12582912 + 254;
+    const rounded = k.add(k.mul(c, Math.LOG2E), rounding);
+    const bits = bitcast(rounded, "i32");
+    const half = k.shr(bits, 1);
+    const n = k.sub(rounded, rounding);
     const r = k.sub(k.sub(c, k.mul(n, 0.693359375)), k.mul(n, -2.1219444e-4));
     // In pairs (Estrin): the chain of dependent operations, which bounds the speed, is half as long.
     const z = k.mul(r, r);
     const pair = (high: number, low: number): Expr => k.add(k.mul(r, high), low);
     const upper = k.add(k.mul(pair(1.98756915e-4, 1.3981999507e-3), z), pair(8.3334519073e-3, 4.1665795894e-2));
     const p = k.add(k.mul(upper, z), pair(1.6666665459e-1, 5.0000001201e-1));
-    return scale2(k.add(k.add(k.mul(p, z), r), 1), n);
+    const e = k.add(k.add(k.mul(p, z), r), 1);
+    // In two exact steps, so that results reach the denormals and infinity.
+    return k.mul(k.mul(e, power(half)), power(k.sub(bits, half)));
   }
+  const n = k.round(k.mul(c, Math.LOG2E));
   const r = k.sub(k.sub(c, k.mul(n, 6.93145751953125e-1)), k.mul(n, 1.42860682030941723212e-6));
   const z = k.mul(r, r);
   const p = k.mul(r, polynomial(z, [1.26177193074810590878e-4, 3.029944077074419613e-2, 9.9999999999999999991e-1]));
@@ -47,7 +51,7 @@ export function exp(x: Expr): Expr {
     [3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.00000000000000000009],
   );
   const e = k.add(k.mul(k.div(p, k.sub(q, p)), 2), 1);
-  return scale2(e, n);
+  return scale(e, n);
 }
 
 /** eˣ−1 = (u−1)·x/log(u) with u = eˣ (Kahan); near zero the series would lose nothing either. */
