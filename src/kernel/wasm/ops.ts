@@ -376,12 +376,22 @@ function pseudoExtreme(f: FunctionBuilder, e: Expr, arg: Argument, lanes: Lanes)
   if (!isFloat(e.type) || condition.op !== "lt") return false;
   const [a, b] = condition.args;
   // pmin(x, y) is y < x ? y : x, and pmax(x, y) is x < y ? y : x
-  const name = yes === a && no === b ? "pmin" : yes === b && no === a ? "pmax" : null;
+  const name = yes === a && no === b ? "pmin" : yes === b && belowWith(no, a, b) ? "pmax" : null;
   if (name === null) return false;
   arg(2);
   arg(1);
   f.op(`${shapeOf(e.type, lanes)}.${name}`);
   return true;
+}
+
+/** Whether `e` is below `low` exactly where `x` is: it is x, or x capped by a constant that is no less. */
+function belowWith(e: Expr, x: Expr, low: Expr): boolean {
+  if (e === x) return true;
+  if (e.op !== "select" || e.args[0].op !== "lt" || low.op !== "const") return false;
+  const [condition, cap, rest] = e.args;
+  return (
+    condition.args[0] === cap && condition.args[1] === x && rest === x && cap.op === "const" && low.value <= cap.value
+  );
 }
 
 function castVector(f: FunctionBuilder, from: ValueType, to: ValueType, lanes: Lanes, arg: Argument): boolean {
