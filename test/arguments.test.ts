@@ -219,3 +219,25 @@ it.each<[string, () => unknown]>([
   await expect(failing).rejects.toThrow(message);
   await expect(failing).rejects.toBeInstanceOf(torch.CressetError);
 });
+
+it.each([
+  "sum",
+  "mean",
+  "prod",
+  "var",
+  "amax",
+  "amin",
+  "max",
+  "min",
+  "argmax",
+  "argmin",
+  "any",
+  "all",
+  "logsumexp",
+  "median",
+])("%s(dim, true) is not taken for keepdim", (name) => {
+  const x = torch.ones([2, 3]) as unknown as Record<string, (...args: unknown[]) => unknown>;
+  expect(() => x[name]?.(1, true)).toThrow(`${name}: the options are true; write ${name}(…, { keepdim: true })`);
+  expect(() => x[name]?.(1, null)).toThrow(torch.ValueError);
+  expect(() => x[name]?.(1, { keepdim: true })).not.toThrow();
+});

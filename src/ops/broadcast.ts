@@ -7,7 +7,7 @@ import * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { isFloating } from "./dtype.js";
 import { setSumTo } from "./elementwise.js";
-import { arg, type Dims, fold, kept, type ReduceOptions, row, space, withGradient } from "./fold.js";
+import { arg, type Dims, fold, keeps, kept, type ReduceOptions, row, space, withGradient } from "./fold.js";
 import { Rows } from "./rows.js";
 import { expandView, type Shape, sameShape, show } from "./shape.js";
 import { cast, clone, reshape, view } from "./view.js";
@@ -37,10 +37,11 @@ export function repeat(x: Tensor, times: readonly number[]): Tensor {
 const sumRows = new Rows("sum", 1, (x) => row(k.reduce("sum", arg(x))));
 
 export function sum(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
+  const keepdim = keeps("sum", o);
   const s = space("sum", x, dims);
   const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
   const { shape, dtype: from } = x;
-  const out = fold(sumRows, x, s, o.keepdim ?? false, dtype, dtype);
+  const out = fold(sumRows, x, s, keepdim, dtype, dtype);
   return withGradient("sum", x, out, [], (g) => cast(expand(kept(g, s), shape), from));
 }
 

@@ -1,5 +1,6 @@
 /** What reductions share: the dimensions that are folded, the call of the kernel, and how a gradient is recorded. */
 import { record, records } from "../autograd/tape.js";
+import { ValueError } from "../errors.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { type DType, isFloating } from "./dtype.js";
@@ -11,6 +12,13 @@ export type Dims = number | readonly number[] | null | undefined;
 export interface ReduceOptions {
   keepdim?: boolean;
   dtype?: DType;
+}
+
+/** Whether the folded dimensions stay; `sum(1, true)` is PyTorch's way to say it, and not this one's. */
+export function keeps(op: string, o: ReduceOptions): boolean {
+  if (typeof o !== "object" || o === null)
+    throw new ValueError(`${op}: the options are ${String(o)}; write ${op}(…, { keepdim: true })`);
+  return o.keepdim ?? false;
 }
 
 /** One number a row. */

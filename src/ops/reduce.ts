@@ -12,7 +12,7 @@ import { expand, sum } from "./broadcast.js";
 import { wrap } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { defaultInteger, isFloating, toFloating } from "./dtype.js";
-import { arg, type Dims, fold, kept, type ReduceOptions, row, type Space, space, withGradient } from "./fold.js";
+import { arg, type Dims, fold, keeps, kept, type ReduceOptions, row, type Space, space, withGradient } from "./fold.js";
 import { putAlong } from "./offsets.js";
 import { type RowBody, Rows } from "./rows.js";
 import { contiguousStrides, numelOf, show, wrapDim } from "./shape.js";
@@ -55,18 +55,20 @@ function argBody(fold: "max" | "min", axis: number): RowBody {
 }
 
 export function mean(x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor {
+  const keepdim = keeps("mean", o);
   const dtype = o.dtype ?? x.dtype;
   if (!isFloating(dtype)) throw new DTypeError(`mean: needs a floating dtype, not ${dtype}; convert with .float()`);
   const s = space("mean", x, dims);
   const { shape, dtype: from } = x;
-  const out = fold(meanRows, x, s, o.keepdim ?? false, dtype, dtype, [1 / s.count]);
+  const out = fold(meanRows, x, s, keepdim, dtype, dtype, [1 / s.count]);
   return withGradient("mean", x, out, [], (g) => cast(expand(a.mul.call(kept(g, s), 1 / s.count), shape), from));
 }
 
 export function prod(x: Tensor, dim?: number | null, o: ReduceOptions = {}): Tensor {
+  const keepdim = keeps("prod", o);
   const s = space("prod", x, dim);
   const dtype = o.dtype ?? (isFloating(x.dtype) ? x.dtype : "int64");
-  const out = fold(prodRows, x, s, o.keepdim ?? false, dtype, dtype);
+  const out = fold(prodRows, x, s, keepdim, dtype, dtype);
   return withGradient("prod", x, out, [x], (g, [v]) => prodGradient(v as Tensor, kept(g, s), s.dims));
 }
 
@@ -98,9 +100,9 @@ function extreme(name: "amax" | "amin", x: Tensor, dims: Dims, keepdim: boolean)
   });
 }
 export const amax = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
-  extreme("amax", x, dims, o.keepdim ?? false);
+  extreme("amax", x, dims, keeps("amax", o));
 export const amin = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
-  extreme("amin", x, dims, o.keepdim ?? false);
+  extreme("amin", x, dims, keeps("amin", o));
 
 /** By the number of axes that are not folded: one, or one on either side. */
 const argRows = {
@@ -163,9 +165,9 @@ function truth(rows: Rows, name: string, x: Tensor, dims: Dims, keepdim: boolean
   return fold(rows, x, space(name, x, dims), keepdim, x.dtype, "bool");
 }
 export const any = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
-  truth(anyRows, "any", x, dims, o.keepdim ?? false);
+  truth(anyRows, "any", x, dims, keeps("any", o));
 export const all = (x: Tensor, dims?: Dims, o: ReduceOptions = {}): Tensor =>
-  truth(allRows, "all", x, dims, o.keepdim ?? false);
+  truth(allRows, "all", x, dims, keeps("all", o));
 
 export interface VarianceOptions extends ReduceOptions {
   /** Subtracted from the count; 1 (the default) is Bessel's. */
@@ -174,9 +176,10 @@ export interface VarianceOptions extends ReduceOptions {
 /** Σ(x − mean)² / max(0, n − correction) */
 export function variance(x: Tensor, dims?: Dims, o: VarianceOptions = {}): Tensor {
   if (!isFloating(x.dtype)) throw new DTypeError(`var: needs a floating dtype, not ${x.dtype}; convert with .float()`);
+  const keepdim = keeps("var", o);
   const s = space("var", x, dims);
   const scale = 1 / Math.max(0, s.count - (o.correction ?? 1));
-  const out = fold(varRows, x, s, o.keepdim ?? false, x.dtype, x.dtype, [1 / s.count, scale]);
+  const out = fold(varRows, x, s, keepdim, x.dtype, x.dtype, [1 / s.count, scale]);
   return withGradient("var", x, out, [x], (g, [v]) => {
     const centred = a.sub.call(v as Tensor, mean(v as Tensor, s.dims, { keepdim: true }));
     return a.mul.call(a.mul.call(centred, 2 * scale), kept(g, s));
@@ -187,7 +190,7 @@ export const std = (x: Tensor, dims?: Dims, o: VarianceOptions = {}): Tensor => 
 /** (Σ|x|ᵖ)^(1/p); p = ∞ gives the largest magnitude, 0 the number of nonzeros. */
 export function norm(x: Tensor, p: number = 2, dims?: Dims, o: ReduceOptions = {}): Tensor {
   if (!isFloating(x.dtype)) throw new DTypeError(`norm: needs a floating dtype, not ${x.dtype}; convert with .float()`);
-  const keepdim = o.keepdim ?? false;
+  const keepdim = keeps("norm", o);
   if (p === Number.POSITIVE_INFINITY) return amax(a.abs.call(x), dims, { keepdim });
   if (p === Number.NEGATIVE_INFINITY) return amin(a.abs.call(x), dims, { keepdim });
   if (p === 0) return cast(sum(cast(a.ne.call(x, 0), x.dtype), dims, { keepdim }), x.dtype);
@@ -207,7 +210,7 @@ export function norm(x: Tensor, p: number = 2, dims?: Dims, o: ReduceOptions = {
 export function logsumexp(x: Tensor, dims: Dims, o: ReduceOptions = {}): Tensor {
   const s = space("logsumexp", x, dims);
   const dtype = toFloating(x.dtype);
-  const out = fold(logsumexpRows, x, s, o.keepdim ?? false, dtype, dtype);
+  const out = fold(logsumexpRows, x, s, keeps("logsumexp", o), dtype, dtype);
   return withGradient("logsumexp", x, out, [x, out], (g, [v, l]) =>
     a.mul.call(a.exp.call(a.sub.call(v as Tensor, kept(l as Tensor, s))), kept(g, s)),
   );

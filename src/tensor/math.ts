@@ -4,7 +4,7 @@ import * as e from "../ops/arithmetic.js";
 import { sum } from "../ops/broadcast.js";
 import { isFloating } from "../ops/dtype.js";
 import type { Operand } from "../ops/elementwise.js";
-import type { Dims, ReduceOptions } from "../ops/fold.js";
+import { type Dims, keeps, type ReduceOptions } from "../ops/fold.js";
 import * as mm from "../ops/matmul.js";
 import * as nm from "../ops/norms.js";
 import * as r from "../ops/reduce.js";
@@ -292,18 +292,18 @@ export abstract class TensorMath extends TensorBase {
   max(): Tensor;
   max(dim: number, o?: ReduceOptions): ExtremeResult;
   max(dim?: number, o: ReduceOptions = {}): Tensor | ExtremeResult {
-    return dim === undefined ? r.amax(self(this)) : r.extremeWithIndex("max", self(this), dim, o.keepdim ?? false);
+    return dim === undefined ? r.amax(self(this)) : r.extremeWithIndex("max", self(this), dim, keeps("max", o));
   }
   min(): Tensor;
   min(dim: number, o?: ReduceOptions): ExtremeResult;
   min(dim?: number, o: ReduceOptions = {}): Tensor | ExtremeResult {
-    return dim === undefined ? r.amin(self(this)) : r.extremeWithIndex("min", self(this), dim, o.keepdim ?? false);
+    return dim === undefined ? r.amin(self(this)) : r.extremeWithIndex("min", self(this), dim, keeps("min", o));
   }
   argmax(dim?: number | null, o: ReduceOptions = {}): Tensor {
-    return r.argExtreme("max", self(this), dim, o.keepdim ?? false);
+    return r.argExtreme("max", self(this), dim, keeps("argmax", o));
   }
   argmin(dim?: number | null, o: ReduceOptions = {}): Tensor {
-    return r.argExtreme("min", self(this), dim, o.keepdim ?? false);
+    return r.argExtreme("min", self(this), dim, keeps("argmin", o));
   }
   any(dim?: Dims, o?: ReduceOptions): Tensor {
     return r.any(self(this), dim, o);
@@ -323,7 +323,7 @@ export abstract class TensorMath extends TensorBase {
   median(): Tensor;
   median(dim: number, o?: ReduceOptions): ExtremeResult;
   median(dim?: number, o: ReduceOptions = {}): Tensor | ExtremeResult {
-    const result = so.median(self(this), dim, o.keepdim ?? false);
+    const result = so.median(self(this), dim, keeps("median", o));
     return dim === undefined ? result.values : result;
   }
   cumsum(dim: number): Tensor {
