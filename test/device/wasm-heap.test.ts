@@ -182,6 +182,23 @@ describe("wasm heap", () => {
     expect(heap.view(spilled).every((x) => x === 8)).toBe(true);
   });
 
+  it("lets more gather where a slow collection frees nearly all, up to a bound", () => {
+    const collector = createCollector();
+    expect(collector).not.toBeNull();
+    const slow = {
+      collect: () => {
+        collector?.collect();
+        const end = performance.now() + 200;
+        while (performance.now() < end);
+      },
+      release: () => collector?.release(),
+    };
+    const heap = new Heap({ softLimit: 32 * MiB, collector: () => slow });
+    for (let i = 0; i < 1000; i++) heap.view(heap.alloc(MiB))[0] = 1;
+    expect(heap.softLimit).toBe(256 * MiB);
+    expect(heap.memory.buffer.byteLength).toBeLessThanOrEqual(300 * MiB);
+  });
+
   it("spills where a collection frees nothing, and seldom tries again", () => {
     let collections = 0;
     const useless = { collect: () => void collections++, release: () => {} };

@@ -26,6 +26,12 @@ const WATCHED = 262144;
 const KEPT_REFERENCES = 256;
 /** Bytes that a collection must free in a millisecond; copying is as fast. */
 const COLLECTED_PER_MILLISECOND = 4 * 2 ** 20;
+/**
+ * A collection takes much the same time whatever it frees. Where it frees most of the memory, the soft limit rises until it frees
+ * so many times as much as it must, or to PATIENT.
+ */
+const WORTHWHILE = 4;
+const PATIENT = 256 * 2 ** 20;
 /** A buffer of at least ROOMY bytes raises the soft limit to ROOM of its size, and no further than GENEROUS. */
 const ROOMY = 4 * 2 ** 20;
 const ROOM = 16;
@@ -255,7 +261,14 @@ export class Heap {
       this.dispose(cell);
     }
     collector.release();
-    const poor = before - this.inUse < (performance.now() - start) * COLLECTED_PER_MILLISECOND;
+    const freed = before - this.inUse;
+    const price = (performance.now() - start) * COLLECTED_PER_MILLISECOND;
+    const larger = Math.min(2 * this.softLimit, this.maximum / 2);
+    if (freed > before / 2 && freed < price * WORTHWHILE && larger <= PATIENT) {
+      this.softLimit = larger;
+      return;
+    }
+    const poor = freed < price;
     this.nextPause = poor ? Math.min(64, 2 * this.nextPause) : 1;
     this.pause = poor ? this.nextPause : 0;
   }
