@@ -59,7 +59,7 @@ const step = (model: ModelName, compiled: boolean): Workload => ({
   prepare() {
     const recipe = recipes[model];
     const network = recipe.build();
-    const optimiser = recipe.optimiser(network, recipe.lr);
+    const optimiser = recipe.optimiser(network, recipe.defaults.lr);
     const lossOf = recipe.loss();
     const image = rand([1, 784]);
     const target = zeros([1, 10]);

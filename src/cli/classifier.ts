@@ -9,9 +9,7 @@ export type ModelName = "seed" | "refined";
 
 export interface Recipe {
   readonly title: string;
-  readonly epochs: number;
-  readonly batch: number;
-  readonly lr: number;
+  readonly defaults: { readonly epochs: number; readonly batch: number; readonly lr: number };
   readonly optimiserName: string;
   build(): nn.Sequential;
   loss(): { forward(outputs: Tensor, targets: Tensor): Tensor };
@@ -21,9 +19,7 @@ export interface Recipe {
 export const recipes: Readonly<Record<ModelName, Recipe>> = {
   seed: {
     title: "784 → 200 Sigmoid → 10 Sigmoid, mean squared error",
-    epochs: 3,
-    batch: 1,
-    lr: 0.01,
+    defaults: { epochs: 3, batch: 1, lr: 0.01 },
     optimiserName: "SGD",
     build: () => new nn.Sequential(new nn.Linear(784, 200), new nn.Sigmoid(), new nn.Linear(200, 10), new nn.Sigmoid()),
     loss: () => new nn.MSELoss(),
@@ -31,9 +27,7 @@ export const recipes: Readonly<Record<ModelName, Recipe>> = {
   },
   refined: {
     title: "784 → 200 LeakyReLU(0.02), LayerNorm → 10 Sigmoid, binary cross-entropy",
-    epochs: 5,
-    batch: 32,
-    lr: 0.001,
+    defaults: { epochs: 5, batch: 32, lr: 0.001 },
     optimiserName: "Adam",
     build: () =>
       new nn.Sequential(

@@ -2,12 +2,11 @@
  * What a training run leaves behind beside its checkpoints: weights, settings, summary, each written whole; and reading the
  * settings back for `--resume`.
  */
-import { exists, join, md5, readFile, writeFileAtomic } from "#files";
+import { exists, join, readFile, writeFileAtomic } from "#files";
 import { DataError, FormatError, ValueError } from "../errors.js";
 import type { DeviceLike } from "../index.js";
-import type { LabelledImages } from "../vision/index.js";
 import { again } from "./output.js";
-import { type DatasetName, datasetNames, type ImageSource } from "./source.js";
+import { type DatasetName, datasetNames } from "./source.js";
 
 export type TrainingCommand = "mnist" | "gan";
 
@@ -26,6 +25,9 @@ export interface RunOptions {
   /** As given; torch refuses one it does not know. */
   device: DeviceLike;
 }
+
+/** The same where none of them is left to a recipe. */
+export type CompleteOptions = RunOptions & Required<Pick<RunOptions, "epochs" | "batch" | "lr">>;
 
 /** What a run was begun with: the first part of its summary.json. */
 export interface RunSettings {
@@ -61,29 +63,14 @@ export function newRunFolder(command: TrainingCommand, now = new Date()): string
 }
 
 /** Writes summary.json. */
-export function saveSummary(folder: string, summary: Readonly<Record<string, unknown>>): void {
+export function saveSummary(folder: string, summary: object): void {
   writeFileAtomic(join(folder, "summary.json"), `${JSON.stringify(summary, null, 2)}\n`);
 }
-
-/** A fingerprint of a data set: all its labels and its first hundred images. */
-export function digestOf(images: LabelledImages): string {
-  const first = Array.from({ length: Math.min(100, images.length) }, (_, i) => images.pixelsOf(i));
-  const labels = Uint8Array.from({ length: images.length }, (_, i) => images.labelOf(i));
-  return md5(Buffer.concat([labels, ...first]));
-}
-
-/** What a run remembers of its images. */
-export const imagesOf = (source: ImageSource, images: LabelledImages) => ({
-  dataset: source.name,
-  origin: source.origin,
-  trainImages: images.length,
-  imagesDigest: digestOf(images),
-});
 
 const maxSummaryBytes = 2 ** 24;
 
 /** Reads the settings of the run in `folder`. Throws DataError where there is none, FormatError for another command's. */
-export function readRun(folder: string, command: TrainingCommand): SavedRun {
+function readRun(folder: string, command: TrainingCommand): SavedRun {
   if (!exists(folder)) throw new DataError(`${folder}: there is no such folder`);
   for (const name of ["summary.json", "last.pt"]) {
     if (!exists(join(folder, name)))
@@ -112,17 +99,20 @@ export function readRun(folder: string, command: TrainingCommand): SavedRun {
 }
 
 /**
- * The options of a command that goes on with a run: the run's own, but for what may change: how many epochs, and where the same
- * images and the device are now.
+ * The options that hold: those asked for, or, with `--resume`, the run's own, but for what may change: how many epochs, and where
+ * the same images and the device are now.
  *
  * @param asked the options with their defaults
  * @param typed the names of those that were typed. Throws ValueError for one that contradicts the run.
+ * @returns them, and what the run was when it is gone on with
  */
-export function optionsToGoOn<T extends RunOptions & { model?: string }>(
+export function optionsOf<T extends RunOptions & { model?: string }>(
+  command: TrainingCommand,
   asked: T,
-  saved: SavedRun,
   typed: ReadonlySet<string>,
-): T {
+): { options: T; saved?: SavedRun } {
+  if (asked.resume === undefined) return { options: asked };
+  const saved = readRun(asked.resume, command);
   const dataset = datasetNames[saved.dataset] as DatasetName;
   const { model, batch, lr, seed } = saved;
   const fixed = { ...(model === undefined ? {} : { model }), batch, lr, seed, dataset };
@@ -133,11 +123,12 @@ export function optionsToGoOn<T extends RunOptions & { model?: string }>(
         `--${name} ${wanted}: the run in ${asked.resume} was begun with ${value}, and goes on with it`,
       );
   }
-  return {
+  const options = {
     ...asked,
     ...fixed,
     epochs: typed.has("epochs") ? asked.epochs : saved.epochs,
     data: asked.data ?? (dataset === "digits" ? undefined : saved.origin),
     device: typed.has("device") ? asked.device : saved.device,
   };
+  return { options, saved };
 }

@@ -3,10 +3,11 @@
  * on with one. Epochs, steps and exact resuming are the trainer's (`cresset/training`); what is learnt is the command's.
  */
 import { join } from "node:path";
+import { md5 } from "#files";
 import { exitCodeOf } from "#terminal";
 import { DataLoader } from "../data/index.js";
 import { DataError, ValueError } from "../errors.js";
-import type { Tensor } from "../index.js";
+import { cpuEngineName, manualSeed, setDefaultDevice, type Tensor } from "../index.js";
 import {
   type Callback,
   Checkpoint,
@@ -17,21 +18,65 @@ import {
   type Training,
 } from "../training/index.js";
 import type { LabelledImages } from "../vision/index.js";
-import { again, count, say } from "./output.js";
-import { type RunSettings, type SavedRun, saveSummary } from "./run-folder.js";
+import { again, count, result, say } from "./output.js";
+import { type CompleteOptions, newRunFolder, type RunSettings, type SavedRun, saveSummary } from "./run-folder.js";
+import { findImages, type ImageSource } from "./source.js";
 
 type Batch = [images: Tensor, labels: Tensor];
 
+/** A run before it begins. */
 export interface RunPlan {
   readonly folder: string;
+  readonly settings: RunSettings;
+  readonly source: ImageSource;
+  readonly images: LabelledImages;
   /** What the folder's run was, when it is gone on with. */
   readonly saved: SavedRun | undefined;
-  readonly settings: RunSettings;
-  readonly images: LabelledImages;
-  /** What learns and how; the rest of the trainer's options are the run's. */
-  readonly learner: Pick<TrainerOptions<Batch>, "model" | "optimiser" | "step" | "manual">;
-  readonly callbacks?: readonly Callback[];
 }
+
+/** Finds the images and settles the rest; device and seed hold from then on, for the model that the command builds next. */
+export async function planRun(
+  kind: Pick<RunSettings, "command" | "model">,
+  options: CompleteOptions,
+  saved: SavedRun | undefined,
+): Promise<RunPlan> {
+  setDefaultDevice(options.device);
+  manualSeed(options.seed);
+  const source = await findImages(options.dataset, options.data, (line) => say("data", line));
+  const images = source.open(true);
+  const { epochs, batch, lr, seed } = options;
+  const settings: RunSettings = {
+    ...kind,
+    dataset: source.name,
+    origin: source.origin,
+    trainImages: images.length,
+    imagesDigest: digestOf(images),
+    epochs,
+    batch,
+    lr,
+    seed,
+    device: String(options.device),
+    started: saved?.started ?? new Date().toISOString(),
+  };
+  return { folder: options.resume ?? options.out ?? newRunFolder(kind.command), settings, source, images, saved };
+}
+
+/** A fingerprint of a data set: all its labels and its first hundred images. */
+function digestOf(images: LabelledImages): string {
+  const first = Array.from({ length: Math.min(100, images.length) }, (_, i) => images.pixelsOf(i));
+  const labels = Uint8Array.from({ length: images.length }, (_, i) => images.labelOf(i));
+  return md5(Buffer.concat([labels, ...first]));
+}
+
+/** "5 × 60,000 images, 32 a step, Adam, lr 0.001, seed 0, on cpu (native)". */
+export function inWords(settings: RunSettings, optimiserName: string): string {
+  const { epochs, trainImages, batch, lr, seed, device } = settings;
+  const engine = device === "cpu" ? ` (${cpuEngineName()})` : "";
+  return `${epochs} × ${count(trainImages)} images, ${batch} a step, ${optimiserName}, lr ${lr}, seed ${seed}, on ${device}${engine}`;
+}
+
+/** What learns, how, and what is left behind meanwhile; the rest of the trainer's options are the run's. */
+export type Learner = Pick<TrainerOptions<Batch>, "model" | "optimiser" | "step" | "manual" | "callbacks">;
 
 export interface Outcome {
   interrupted: boolean;
@@ -48,15 +93,15 @@ export class Run {
   readonly #clock = new Clock();
   readonly #checkpoint: Checkpoint;
 
-  private constructor(plan: RunPlan) {
+  private constructor(plan: RunPlan, learner: Learner) {
     this.#plan = plan;
     this.#checkpoint = new Checkpoint(plan.folder);
     this.#trainer = new Trainer<Batch>({
-      ...plan.learner,
+      ...learner,
       compile: true,
       callbacks: [
         new ShowProgress({ unit: "steps", print: (line) => process.stderr.write(`${line}\n`) }),
-        ...(plan.callbacks ?? []),
+        ...(learner.callbacks ?? []),
         new CSVLogger(join(plan.folder, "history.csv")),
         this.#clock,
         this.#checkpoint,
@@ -68,8 +113,8 @@ export class Run {
    * Writes the settings and a first checkpoint, or takes the last one up. So a folder that cannot be written is known before
    * the work, and a run that is killed can be gone on with from the start.
    */
-  static async begin(plan: RunPlan): Promise<Run> {
-    const run = new Run(plan);
+  static async begin(plan: RunPlan, learner: Learner): Promise<Run> {
+    const run = new Run(plan, learner);
     const { folder, saved, settings } = plan;
     if (saved !== undefined) {
       if (saved.imagesDigest !== settings.imagesDigest)
@@ -77,7 +122,7 @@ export class Run {
       await run.#trainer.load(run.#checkpoint.path);
       run.#refuseFinished(saved);
     }
-    saveSummary(folder, { ...settings });
+    saveSummary(folder, settings);
     if (saved === undefined) await run.#trainer.save(run.#checkpoint.path);
     else say("resumed", `${folder}, after ${count(run.#trainer.steps)} steps`);
     return run;
@@ -109,15 +154,25 @@ export class Run {
     };
   }
 
-  /** Says how to go on after Ctrl-C. The exit code. */
-  stopped(): number {
+  /** Leaves the summary of a run that is done, and prints it. */
+  finish(outcome: Outcome, tested: object = {}, printed: object = {}): void {
+    this.#leave({ ...outcome, ...tested, finished: new Date().toISOString() }, printed);
+  }
+
+  /** The same after Ctrl-C, and says how to go on. The exit code. */
+  stopped(outcome: Outcome): number {
+    this.#leave(outcome);
     const { folder, settings } = this.#plan;
-    const { steps, stoppedBy } = this.#trainer;
-    say(
-      "stopped",
-      `after ${count(steps)} steps, all saved in ${folder}; to go on: ${again([settings.command, "--resume", folder])}`,
-    );
-    return exitCodeOf(stoppedBy ?? "SIGINT");
+    const more = again([settings.command, "--resume", folder]);
+    say("stopped", `after ${count(outcome.steps)} steps, all saved in ${folder}; to go on: ${more}`);
+    return exitCodeOf(this.#trainer.stoppedBy ?? "SIGINT");
+  }
+
+  #leave(facts: object, printed: object = {}): void {
+    const { folder, settings } = this.#plan;
+    const summary = { ...settings, ...facts };
+    saveSummary(folder, summary);
+    result({ folder, ...summary, ...printed });
   }
 }
 

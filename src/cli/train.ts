@@ -6,24 +6,15 @@ import { join } from "node:path";
 import pc from "picocolors";
 import { DataLoader } from "../data/index.js";
 import { FormatError } from "../errors.js";
-import { cpuEngineName, manualSeed, nn, setDefaultDevice } from "../index.js";
+import { nn } from "../index.js";
 import { saveFile } from "../io/index.js";
 import type { LabelledImages } from "../vision/index.js";
 import { answers, inputsOf, largest, type ModelName, recipes } from "./classifier.js";
 import { Confusion } from "./confusion.js";
-import { count, print, printJson, result, say } from "./output.js";
+import { count, print, printJson, say } from "./output.js";
 import { drawAnswer } from "./picture.js";
-import { Run } from "./run.js";
-import {
-  imagesOf,
-  newRunFolder,
-  optionsToGoOn,
-  type RunOptions,
-  type RunSettings,
-  readRun,
-  saveSummary,
-} from "./run-folder.js";
-import { findImages } from "./source.js";
+import { inWords, planRun, Run } from "./run.js";
+import { optionsOf, type RunOptions } from "./run-folder.js";
 
 export interface TrainOptions extends RunOptions {
   model: ModelName;
@@ -40,75 +31,39 @@ export interface TrainOptions extends RunOptions {
  */
 export async function train(asked: TrainOptions, typed: ReadonlySet<string>): Promise<number> {
   printJson(asked.json);
-  const saved = asked.resume === undefined ? undefined : readRun(asked.resume, "mnist");
-  const options = saved === undefined ? asked : optionsToGoOn(asked, saved, typed);
+  const { options, saved } = optionsOf("mnist", asked, typed);
   if (!Object.hasOwn(recipes, options.model))
     throw new FormatError(`${options.resume}: a run of a model called ${JSON.stringify(options.model)}; there is none`);
   const recipe = recipes[options.model];
-  setDefaultDevice(options.device);
-  manualSeed(options.seed);
-  const source = await findImages(options.dataset, options.data, (line) => say("data", line));
-  const images = source.open(true);
-  const settings: RunSettings = {
-    command: "mnist",
-    model: options.model,
-    ...imagesOf(source, images),
-    epochs: options.epochs ?? recipe.epochs,
-    batch: options.batch ?? recipe.batch,
-    lr: options.lr ?? recipe.lr,
-    seed: options.seed,
-    device: String(options.device),
-    started: saved?.started ?? new Date().toISOString(),
-  };
-  const folder = options.resume ?? options.out ?? newRunFolder("mnist");
+  const plan = await planRun({ command: "mnist", model: options.model }, { ...recipe.defaults, ...options }, saved);
+  const { folder, settings, source, images } = plan;
   const model = recipe.build();
   const lossFunction = recipe.loss();
   const saveWeights = (): void => {
     const classes = JSON.stringify(images.classes);
-    const metadata = { model: options.model, dataset: source.name, classes, framework: "cresset" };
+    const metadata = { model: options.model, dataset: settings.dataset, classes, framework: "cresset" };
     saveFile(model.stateDict(), join(folder, "weights.safetensors"), metadata);
   };
-  const run = await Run.begin({
-    folder,
-    saved,
-    settings,
-    images,
+  const run = await Run.begin(plan, {
+    model,
+    optimiser: recipe.optimiser(model, settings.lr),
+    step: ([pixels, labels]) =>
+      lossFunction.forward(model.forward(inputsOf(pixels)), nn.functional.oneHot(labels, 10).float()),
     callbacks: [{ onEpochEnd: saveWeights, onInterrupt: saveWeights }],
-    learner: {
-      model,
-      optimiser: recipe.optimiser(model, settings.lr),
-      step: ([pixels, labels]) =>
-        lossFunction.forward(model.forward(inputsOf(pixels)), nn.functional.oneHot(labels, 10).float()),
-    },
   });
-  const { epochs, batch, lr, seed, device } = settings;
-  say("data", `${source.name}, ${count(images.length)} images to train on (${source.origin})`);
+  say("data", `${settings.dataset}, ${count(settings.trainImages)} images to train on (${settings.origin})`);
   say("model", `${options.model}: ${recipe.title}`);
-  const engine = device === "cpu" ? ` (${cpuEngineName()})` : "";
-  say(
-    "training",
-    `${epochs} × ${count(images.length)} images, ${batch} a step, ${recipe.optimiserName}, lr ${lr}, seed ${seed}, on ${device}${engine}`,
-  );
+  say("training", inWords(settings, recipe.optimiserName));
 
   const outcome = await run.train();
-  const summary = { ...settings, ...outcome };
-  if (outcome.interrupted) {
-    saveSummary(folder, summary);
-    result({ folder, ...summary });
-    return run.stopped();
-  }
+  if (outcome.interrupted) return run.stopped(outcome);
 
   const test = source.open(false);
   const confusion = examine(model, test);
-  const finished = new Date().toISOString();
-  const tested = { ...summary, accuracy: confusion.accuracy, testImages: test.length, finished };
-  saveSummary(folder, tested);
-  result({ folder, ...tested, confusion: confusion.counts });
+  const { accuracy, counts, right, total } = confusion;
+  run.finish(outcome, { accuracy, testImages: test.length }, { confusion: counts });
   say("trained", `${outcome.seconds.toFixed(1)} s, ${count(outcome.imagesPerSecond)} images/s`);
-  say(
-    "accuracy",
-    `${pc.bold(`${(100 * confusion.accuracy).toFixed(2)} %`)}: ${count(confusion.right)} of ${count(confusion.total)} test images\n`,
-  );
+  say("accuracy", `${pc.bold(`${(100 * accuracy).toFixed(2)} %`)}: ${count(right)} of ${count(total)} test images\n`);
   print(`${confusion.toString(test.classes)}\n`);
   const shown = options.seed % test.length;
   print(`${drawOne(model, test, shown)}\n`);
