@@ -38,14 +38,14 @@ export function cresset(args: string[], { cwd = temporaryFolder(), env = {}, wat
   return new Promise((resolve) => child.on("close", (code) => resolve({ ...ended, code })));
 }
 
-/** Enough to train on for a moment: 320 images, each label on its own part of the image. */
-export function smallMnist(folder: string): string {
-  const labels = Array.from({ length: 320 }, (_, i) => i % 10);
-  const pixels = new Uint8Array(320 * 784);
+/** Enough to train on for a moment: `length` images, each label on its own part of the image. */
+export function smallMnist(folder: string, length = 320): string {
+  const labels = Array.from({ length }, (_, i) => i % 10);
+  const pixels = new Uint8Array(length * 784);
   labels.forEach((label, i) => void pixels.fill(255, i * 784 + label * 78, i * 784 + label * 78 + 78));
   for (const half of ["train", "t10k"]) {
-    put(join(folder, `${half}-images-idx3-ubyte`), idxBytes([320, 28, 28], pixels));
-    put(join(folder, `${half}-labels-idx1-ubyte`), idxBytes([320], labels));
+    put(join(folder, `${half}-images-idx3-ubyte`), idxBytes([length, 28, 28], pixels));
+    put(join(folder, `${half}-labels-idx1-ubyte`), idxBytes([length], labels));
   }
   return folder;
 }

@@ -87,7 +87,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
 
   it("goes on at the very step where Ctrl-C or SIGTERM came, with the line that it says, to the same weights", async () => {
     const cwd = temporaryFolder();
-    const data = smallMnist(join(cwd, "data"));
+    const data = smallMnist(join(cwd, "data"), 100);
     const common = ["--data", data, "--batch", "1", "--seed", "5"];
     const first = await cresset(["mnist", ...common, "--epochs", "1000000", "--out", "it's a run"], {
       cwd,
@@ -109,7 +109,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
       143,
       expect.objectContaining({ interrupted: true, seed: 5 }),
     ]);
-    const epochs = String(Math.floor(JSON.parse(second.out).steps / 320) + 2);
+    const epochs = String(Math.floor(JSON.parse(second.out).steps / 100) + 2);
     const line = /to go on: (.*)$/m.exec(second.err)?.[1] as string;
     const [third, uninterrupted] = await Promise.all([
       promisify(exec)(`${line} --epochs ${epochs}`, {
@@ -130,7 +130,7 @@ describe("cresset mnist", { timeout: 120_000 }, () => {
 
   it("goes on from the last whole epoch when it was killed", async () => {
     const cwd = temporaryFolder();
-    const data = smallMnist(join(cwd, "data"));
+    const data = smallMnist(join(cwd, "data"), 100);
     const common = ["--model", "seed", "--data", data];
     const killed = await cresset(["mnist", ...common, "--epochs", "1000000", "--out", "parts"], {
       cwd,
@@ -231,7 +231,7 @@ describe("cresset gan", { timeout: 120_000 }, () => {
   it("leaves a grid of images each epoch, and goes on exactly where Ctrl-C came", async () => {
     const cwd = temporaryFolder();
     const data = smallMnist(join(cwd, "data"));
-    const common = ["--data", data, "--batch", "4", "--seed", "7"];
+    const common = ["--data", data, "--batch", "8", "--seed", "7"];
     // A little later, so that it comes within the second epoch.
     const first = await cresset(["gan", ...common, "--epochs", "1000", "--out", "parts", "--json"], {
       cwd,
@@ -241,8 +241,8 @@ describe("cresset gan", { timeout: 120_000 }, () => {
       130,
       expect.stringMatching(/stopped +after [\d,]+ steps, .*; to go on: node \S+ gan --resume parts$/m),
     ]);
-    expect(JSON.parse(first.out)).toMatchObject({ interrupted: true, folder: "parts", batch: 4 });
-    const epochs = Math.floor(JSON.parse(first.out).steps / 80) + 1;
+    expect(JSON.parse(first.out)).toMatchObject({ interrupted: true, folder: "parts", batch: 8 });
+    const epochs = Math.floor(JSON.parse(first.out).steps / 40) + 1;
     const [again, whole] = await Promise.all([
       // The images are found where they were, and 1000 epochs were asked for.
       cresset(["gan", "--resume", "parts", "--epochs", String(epochs)], { cwd, env: { CRESSET_DATA: "/nowhere" } }),
@@ -250,7 +250,7 @@ describe("cresset gan", { timeout: 120_000 }, () => {
     ]);
     expect([again.code, again.err]).toEqual([0, expect.stringContaining(`epoch ${epochs}/${epochs} 100 %`)]);
     expect([whole.code, whole.out]).toEqual([0, expect.stringContaining("MNIST, 320 images")]);
-    const figures = "80/80 .* discriminator [\\d.e-]+ {2}generator [\\d.e-]+";
+    const figures = "40/40 .* discriminator [\\d.e-]+ {2}generator [\\d.e-]+";
     expect(whole.err).toMatch(new RegExp(`epoch ${epochs}/${epochs} 100 % {2}${figures}`));
 
     const grids = Array.from({ length: epochs + 1 }, (_, epoch) => `epoch-${epoch}.png`);

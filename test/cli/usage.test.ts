@@ -160,9 +160,10 @@ describe("usage", { timeout: 30_000 }, () => {
 
   it("a folder that cannot be written is known before the work", async () => {
     const cwd = temporaryFolder();
+    const data = smallMnist(join(cwd, "data"));
     put(join(cwd, "file"), new Uint8Array(1));
     const refused = async (folder: string): Promise<void> => {
-      const { code, out, err } = await cresset(["mnist", "--dataset", "digits", "--out", folder], { cwd });
+      const { code, out, err } = await cresset(["mnist", "--data", data, "--out", folder], { cwd });
       const message = `^cresset: cannot write ${folder}/summary\\.json: .*\n$`;
       expect([code, err]).toEqual([1, expect.stringMatching(new RegExp(message))]);
       expect(out).not.toContain("trained");
