@@ -241,3 +241,10 @@ it.each([
   expect(() => x[name]?.(1, null)).toThrow(torch.ValueError);
   expect(() => x[name]?.(1, { keepdim: true })).not.toThrow();
 });
+
+it("an element's place is a list", () => {
+  const x = torch.zeros([2, 3]) as unknown as Record<"get" | "set", (...args: unknown[]) => unknown>;
+  expect(() => x.get(1, 2)).toThrow("index: the indices are 1; write them as a list, [i, j]");
+  expect(() => x.set(1, 2)).toThrow(torch.ValueError);
+  expect(x.get([1, 2])).toBe(0);
+});

@@ -111,7 +111,7 @@ async function* blocks(what: string, layout: Layout, place: (count: number) => B
   let before = 0;
   for (let { plan } = layout; ; ) {
     try {
-      const rest = before === 0 ? plan.sql : `${plan.sql} offset ${before}`;
+      const rest = before === 0 ? plan.sql : `select * from (${plan.sql}) offset ${before}`;
       for await (const batch of stream(rest, plan.columns)) {
         yield blockOf(batch, layout, place(batch.length), before);
         before += batch.length;

@@ -22,7 +22,10 @@ export interface ServeOptions {
 }
 
 /** From the loader to a worker. */
-export type ToWorker = { cresset: "start"; info: WorkerInfo; batch: BatchForm } | { cresset: "make"; wanted: Wanted };
+export type ToWorker =
+  | { cresset: "start"; info: WorkerInfo; batch: BatchForm }
+  | { cresset: "make"; wanted: Wanted }
+  | { cresset: "leave" };
 
 /** How a worker makes batches; without `collate` it gives the items. */
 export interface BatchForm {
@@ -102,6 +105,7 @@ export function serveDataset(factory: () => AnyDataset | PromiseLike<AnyDataset>
   parent.listen((data) => {
     const message = data as Partial<ToWorker> | null;
     if (message?.cresset === "start") maker = begin(message as Extract<ToWorker, { cresset: "start" }>);
+    if (message?.cresset === "leave") parent.leave();
     if (message?.cresset !== "make") return;
     const { wanted } = message as Extract<ToWorker, { cresset: "make" }>;
     // One after another: what is random in a batch then follows from its seed alone.

@@ -24,6 +24,7 @@ interface WorkerScope {
   readonly WorkerGlobalScope?: unknown;
   postMessage(message: unknown, transfer: ArrayBuffer[]): void;
   addEventListener(type: "message", listener: (event: MessageEvent) => void): void;
+  close(): void;
 }
 
 export const loaderParent: typeof node.loaderParent = () => {
@@ -32,5 +33,6 @@ export const loaderParent: typeof node.loaderParent = () => {
   return {
     post: (message, transfer) => scope.postMessage(message, transfer),
     listen: (message) => scope.addEventListener("message", ({ data }) => message(data)),
+    leave: () => scope.close(),
   };
 };

@@ -112,6 +112,8 @@ export class Tensor extends TensorViews {
     else target.copy_(value);
   }
   private element(indices: readonly number[]): Tensor {
+    if (!Array.isArray(indices))
+      throw new ValueError(`index: the indices are ${String(indices)}; write them as a list, [i, j]`);
     if (indices.length > this.ndim)
       throw new IndexError(`index: ${indices.length} indices for a tensor of shape ${show(this.shape)}`);
     return indices.reduce<Tensor>((t, i) => v.select(t, 0, i), this);

@@ -7,6 +7,7 @@ import * as torch from "cresset";
 import { CsvDataset, CsvStream, DataFrame, DataLoader, readCsv, readJsonLines, readParquet } from "cresset/data";
 import { SyntheticDigits } from "cresset/vision";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { stream } from "../../src/data/table/duckdb-node.js";
 
 let folder = "";
 beforeAll(() => {
@@ -365,6 +366,18 @@ describe("files", () => {
     expect(readdirSync(folder).filter((name) => name.startsWith("."))).toEqual([]);
   });
 
+  it("ends with an error, never early, where reading fails after millions of rows", async () => {
+    const last = 20_000_000;
+    const sql = `select case when i = ${last} then cast('late' || i as integer) else i end as x from range(${last + 1}) t(i)`;
+    let count = 0;
+    const read = async (): Promise<void> => {
+      for await (const batch of stream(sql, [{ name: "x", type: "INTEGER", target: "int32" }])) count += batch.length;
+    };
+    await expect(read()).rejects.toThrow("Could not convert string 'late20000000'");
+    expect(count).toBeGreaterThan(2 ** 20);
+    expect(count).toBeLessThanOrEqual(last);
+  }, 60_000);
+
   it("leaves the old file where writing fails", async () => {
     const path = file("old", "kept.csv");
     await expect(new DataFrame([1]).save(join(path, "below.csv"))).rejects.toThrow(torch.CressetError);
@@ -430,6 +443,8 @@ describe("data sets of CSV files", () => {
       }
       expect(rows).toBe(count);
     }
+    const some = { nrows: count - 500, dtype: "float64" } as const;
+    expect((await CsvDataset.read(file(text("70000")), some)).length).toBe(count - 500);
     await expect(CsvDataset.read(file(text("70000", "x")))).rejects.toThrow(`line ${count - 899}, column 2 ("1"): "x"`);
     await expect(CsvDataset.read(file(text("300", "NA")))).rejects.toThrow(`line ${count - 899}, column 2 ("1"): "NA"`);
   }, 120_000);

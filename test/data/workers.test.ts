@@ -145,6 +145,27 @@ describe("numWorkers", { timeout: 60_000 }, () => {
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "46\n", stderr: "" });
   });
 
+  it("outlives workers that are given up while they start", () => {
+    const script = `
+      import { DataLoader, Dataset } from "cresset/data";
+      class Eight extends Dataset { length = 8; get(i) { return i; } }
+      for (let wait = 150; wait < 500; wait += 30) {
+        const loader = new DataLoader(new Eight(), { numWorkers: 3, worker: new URL(${JSON.stringify(at("lines").href)}) });
+        const batches = loader[Symbol.asyncIterator]();
+        batches.next().catch(() => {});
+        await new Promise((done) => setTimeout(done, wait));
+        await batches.return();
+      }
+      console.log("alive");`;
+    const cwd = fileURLToPath(new URL("../..", import.meta.url));
+    const { status, stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      cwd,
+      encoding: "utf8",
+      timeout: 100_000,
+    });
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "alive\n", stderr: "" });
+  }, 120_000);
+
   it("refuses what cannot be", () => {
     expect(() => new DataLoader(new Noisy(), { numWorkers: 2 })).toThrow("numWorkers needs worker");
     expect(() => new DataLoader(new Noisy(), { numWorkers: -1 })).toThrow("whole number above 0");

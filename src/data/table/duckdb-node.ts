@@ -152,15 +152,32 @@ export async function* stream(sql: string, columns: readonly ResultColumn[]): As
   }
 }
 
+/**
+ * A stream that fails half-way ends without a word: the binding has no call that tells. But its transaction is then aborted. The
+ * error itself is found by running the same once more.
+ */
 async function* streamOn(own: DuckDBConnection, sql: string, columns: readonly ResultColumn[]): AsyncGenerator<Batch> {
   const { bindings } = await library();
   const list = columns.map(({ name, type, source }) => `cast(${source ?? quoteName(name)} as ${type})`);
-  const result = await own.stream(`select ${list.join(", ")} from (${sql})`);
-  for (;;) {
-    const chunk = await result.fetchChunk();
-    if (chunk === null || chunk.rowCount === 0) return;
-    yield { length: chunk.rowCount, piece: (i) => pieceOf(chunk, i, (columns[i] as ResultColumn).type, bindings) };
+  let complete = false;
+  await own.run("begin transaction");
+  try {
+    const result = await own.stream(`select ${list.join(", ")} from (${sql})`);
+    for (;;) {
+      const chunk = await result.fetchChunk();
+      if (chunk === null || chunk.rowCount === 0) break;
+      yield { length: chunk.rowCount, piece: (i) => pieceOf(chunk, i, (columns[i] as ResultColumn).type, bindings) };
+    }
+    complete = await own.run("select 1").then(
+      () => true,
+      () => false,
+    );
+  } finally {
+    await own.run("rollback");
   }
+  if (complete) return;
+  await own.run(`select ${list.map((value) => `count(${value})`).join(", ")} from (${sql})`);
+  throw new DataError("tables: DuckDB ended before its last row, and does not say why");
 }
 
 function pieceOf(chunk: DuckDBDataChunk, column: number, type: string, bindings: typeof Bindings): Piece {

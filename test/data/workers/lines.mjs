@@ -1,4 +1,4 @@
 import { CsvStream, serveDataset } from "cresset/data";
 
-/** The file's path is in a variable, which workers share. */
+// Workers share the variable.
 serveDataset(() => new CsvStream(process.env.CRESSET_TEST_LINES));
