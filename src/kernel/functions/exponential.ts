@@ -19,12 +19,19 @@ function scale(x: Expr, n: Expr): Expr {
   return k.mul(k.mul(x, power2(half)), power2(k.sub(n, half)));
 }
 
+/** −|y|, and y less its own maximum, as softmax has it, need no bound above. */
+function isNonPositive(x: Expr): boolean {
+  const [y, m] = x.args;
+  if (x.op === "neg") return y?.op === "abs";
+  return x.op === "sub" && m?.op === "reduce" && m.fold === "max" && m.args[0] === y;
+}
+
 export function exp(x: Expr): Expr {
   const f32 = x.type === "f32";
   const low = f32 ? -104 : -746;
   const high = f32 ? 89 : 710;
   // Clamping with comparisons that fail for NaN lets NaN through; that both are of x keeps compilers from joining them at length.
-  const c = select(k.lt(x, low), low, select(k.gt(x, high), high, x));
+  const c = select(k.lt(x, low), low, isNonPositive(x) ? x : select(k.gt(x, high), high, x));
   if (f32) {
     // Added to 1.5·2²³, x·log₂e is rounded to n, and n + 2·127 stands in the lowest bits: two exponents, of half of n each.
     const rounding = 12582912 + 254;
