@@ -96,7 +96,8 @@ async function layoutOf(what: string, path: string, options: CsvDatasetOptions):
   if (divisor !== 1 && !dtype.startsWith("float")) {
     throw new ValueError(`${what}: divisor ${divisor} makes fractions; dtype is ${dtype}`);
   }
-  const plan = await planCsv(what, path, { header, sep, nrows, dtype: dtype === "float32" ? "float32" : "float64" });
+  const numbers = dtype === "float32" ? "float32" : "float64";
+  const plan = await planCsv(what, path, { header, sep, nrows, dtype: numbers }, label);
   if (!(Number.isInteger(label) && label >= 0 && label < plan.columns.length)) {
     throw new ValueError(`${what}: label is column ${label}; ${path} has columns 0 to ${plan.columns.length - 1}`);
   }

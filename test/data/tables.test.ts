@@ -460,6 +460,8 @@ describe("data sets of CSV files", () => {
     await expect(read("1,2,3\n4,5\n")).rejects.toThrow("line 2: 2 values");
     await expect(read("1,2\n", { label: 2 })).rejects.toThrow("label is column 2");
     await expect(read("1,2\n", { dtype: "uint8", divisor: 255 })).rejects.toThrow("divisor 255 makes fractions");
+    expect((await read("16777217,1\n-2147483648,2.5\n")).labels.tolist()).toEqual([16777217, -2147483648]);
+    await expect(read("2147483648,1\n")).rejects.toThrow('line 1, column 1 ("0"): 2147483648 is not int32');
     const last = await read("2,7\n4,8\n", { label: 1 });
     expect([last.labels.tolist(), last.features.tolist()]).toEqual([
       [7, 8],

@@ -44,8 +44,8 @@ export interface CsvPlan {
   readonly rows: number;
 }
 
-/** Finds out a CSV file's columns, and how each is to be read. */
-export async function planCsv(what: string, path: string, options: ReadCsvOptions): Promise<CsvPlan> {
+/** Finds out a CSV file's columns, and how each is to be read; `label`, where it is given, as int32. */
+export async function planCsv(what: string, path: string, options: ReadCsvOptions, label = -1): Promise<CsvPlan> {
   checkPath(what, path);
   checkOptions(what, options);
   const { header = 0, names, sep = ",", skiprows = 0, nrows } = options;
@@ -82,10 +82,10 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
   const unknown = Object.keys(chosen).find((name) => !unique.includes(name));
   if (unknown !== undefined)
     throw new ValueError(`${what}: dtype names column "${unknown}"; ${path} has ${listed(unique)}`);
+  const named = (name: string): ColumnDType | undefined =>
+    typeof asked === "string" ? asked : Object.hasOwn(chosen, name) ? chosen[name] : undefined;
   const targets = unique.map(
-    (name, i): Target =>
-      (typeof asked === "string" ? asked : Object.hasOwn(chosen, name) ? chosen[name] : undefined) ??
-      (found[i] as { target: Target }).target,
+    (name, i): Target => (i === label ? "int32" : (named(name) ?? (found[i] as { target: Target }).target)),
   );
   const limit = nrows === undefined ? "" : ` limit ${nrows}`;
   const perRow = first.bytes / Math.max(1, first.lines);
