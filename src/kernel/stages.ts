@@ -35,6 +35,36 @@ export function stagesOf(kernel: LoopKernel): Stages {
 /** True for kernels whose iterations must run one after another. */
 export const isSerial = (kernel: LoopKernel): boolean => kernel.stores.some((s) => s.at !== null);
 
+/** The nodes of `roots`, arguments first, that are evaluated where the roots are: what a fold folds is not. */
+export function below(roots: readonly Expr[]): Set<Expr> {
+  const found = new Set<Expr>();
+  const visit = (e: Expr): void => {
+    if (found.has(e)) return;
+    if (e.op !== "reduce") for (const a of e.args) visit(a);
+    found.add(e);
+  };
+  for (const r of roots) visit(r);
+  return found;
+}
+
+/**
+ * Where loading is all the work, a fold reads several blocks of this many elements side by side: a core that reads one stream
+ * waits for its third-level cache, and with four it gets twice as much from there.
+ */
+export const foldBlock = 4096;
+/** Expressions of more nodes than this are more work than loading what they are made of. */
+const cheapNodes = 6;
+
+/** Whether what is folded is little more than loads of numbers that lie side by side. */
+export function loadsAlone({ operands }: LoopKernel, folded: readonly Expr[]): boolean {
+  const nodes = [...below(folded)];
+  return (
+    nodes.length <= cheapNodes &&
+    nodes.some((e) => e.op === "load" && operands[e.slot]?.step === "unit") &&
+    nodes.every((e) => e.op !== "gather" && (e.op !== "load" || operands[e.slot]?.step !== "strided"))
+  );
+}
+
 /** The argument block's layout, counted in float64 numbers. */
 export function layoutOf(kernel: LoopKernel): {
   axes: number;

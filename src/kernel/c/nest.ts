@@ -7,7 +7,7 @@
  * `i…`, the size `n…` and, for each operand, the stride `s…`.
  */
 import type { Expr, LoopKernel, StorageType } from "../ir.js";
-import { isSerial, layoutOf, type Stages, stagesOf } from "../stages.js";
+import { below, isSerial, layoutOf, type Stages, stagesOf } from "../stages.js";
 import { cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
 
 /** Ends of a loop, as C. */
@@ -266,16 +266,4 @@ export class LoopNest {
     },
     fold: (e) => (this.lane && e.op === "reduce" ? `${this.fold(e)}[l]` : this.fold(e)),
   };
-}
-
-/** The nodes of `roots`, arguments first, that are evaluated where the roots are: what a fold folds is not. */
-export function below(roots: readonly Expr[]): Set<Expr> {
-  const found = new Set<Expr>();
-  const visit = (e: Expr): void => {
-    if (found.has(e)) return;
-    if (e.op !== "reduce") for (const a of e.args) visit(a);
-    found.add(e);
-  };
-  for (const r of roots) visit(r);
-  return found;
 }

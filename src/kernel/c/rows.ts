@@ -4,19 +4,13 @@
  * part of a row and the row's stores.
  */
 import type { Expr, Fold } from "../ir.js";
+import { below, foldBlock, loadsAlone } from "../stages.js";
 import { cConstant, cType } from "./expression.js";
 import { combine, identity, watchesNaN } from "./fold.js";
-import { below, type LoopNest, type Range } from "./nest.js";
+import type { LoopNest, Range } from "./nest.js";
 
-/** Float sums longer than this are summed in blocks, so that rounding grows with the number of blocks instead. */
-const sumBlock = 4096;
-/**
- * Where loading is all the work, a fold reads this many blocks side by side: a core that reads one stream waits for its third-level
- * cache, and with four it gets twice as much from there.
- */
+/** Blocks of a row that a fold which only loads reads side by side. */
 const sideBySide = 4;
-/** Expressions of more nodes than this are more work than loading what they are made of. */
-const cheapNodes = 6;
 /** Values of a row that a later stage needs again lie on the stack up to here. */
 const keptOnStack = 2048;
 
@@ -81,19 +75,6 @@ export function foldRow(
   }
 }
 
-/** Whether a stage is little more than loads of numbers that lie side by side. */
-function loadsAlone(nest: LoopNest, stage: readonly Expr[], kept: ReadonlyMap<Expr, string>): boolean {
-  const nodes = [...below(stage.map((e) => e.args[0] as Expr))];
-  const { operands } = nest.kernel;
-  return (
-    !nest.serial &&
-    kept.size === 0 &&
-    nodes.length <= cheapNodes &&
-    nodes.some((e) => e.op === "load" && operands[e.slot]?.step === "unit") &&
-    nodes.every((e) => e.op !== "gather" && (e.op !== "load" || operands[e.slot]?.step !== "strided"))
-  );
-}
-
 /** Folds a range, and with it the `count − 1` blocks after it; `apart` are folded by themselves before they join the row's. */
 function foldBlocks(
   nest: LoopNest,
@@ -129,7 +110,7 @@ function foldBlocks(
         for (const e of stage) take(e, at, lines);
       };
       if (count === 1) takeAll(0);
-      else for (const at of parts) nest.shifted(at * sumBlock, lines, () => takeAll(at));
+      else for (const at of parts) nest.shifted(at * foldBlock, lines, () => takeAll(at));
     },
     clauses.join(" "),
   );
@@ -139,19 +120,22 @@ function foldBlocks(
 }
 
 function foldLoop(nest: LoopNest, stage: readonly Expr[], range: Range, kept: ReadonlyMap<Expr, string>): void {
+  // Float sums are summed in blocks, so that rounding grows with the number of blocks instead of the row's length.
   const blocked = stage.filter((e) => e.fold === "sum" && (e.type === "f32" || e.type === "f64"));
+  const folded = stage.map((e) => e.args[0] as Expr);
+  const wide = !nest.serial && kept.size === 0 && loadsAlone(nest.kernel, folded);
   const { from, to } = range;
-  if (blocked.length === 0 && !loadsAlone(nest, stage, kept)) foldBlocks(nest, stage, range, [], kept);
+  if (blocked.length === 0 && !wide) foldBlocks(nest, stage, range, [], kept);
   else {
     nest.line(`long block = ${from};`);
-    if (loadsAlone(nest, stage, kept)) {
-      const whole = sideBySide * sumBlock;
+    if (wide) {
+      const whole = sideBySide * foldBlock;
       nest.open(`for (; ${to} - block >= ${whole}; block += ${whole})`);
-      foldBlocks(nest, stage, { from: "block", to: `block + ${sumBlock}` }, stage, kept, sideBySide);
+      foldBlocks(nest, stage, { from: "block", to: `block + ${foldBlock}` }, stage, kept, sideBySide);
       nest.close();
     }
-    nest.open(`for (; block < ${to}; block += ${sumBlock})`);
-    nest.line(`const long stop = ${to} - block < ${sumBlock} ? ${to} : block + ${sumBlock};`);
+    nest.open(`for (; block < ${to}; block += ${foldBlock})`);
+    nest.line(`const long stop = ${to} - block < ${foldBlock} ? ${to} : block + ${foldBlock};`);
     foldBlocks(nest, stage, { from: "block", to: "stop" }, blocked, kept);
     nest.close();
   }

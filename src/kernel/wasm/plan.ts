@@ -6,6 +6,7 @@
  * vectors. Vector "outer": the vector axis is level 2 and inner axis j is level 3 + j.
  */
 import { bytesOf, type Expr, type LoopKernel, type Store, topological } from "../ir.js";
+import { below, foldBlock, loadsAlone } from "../stages.js";
 import type { Lanes } from "./ops.js";
 
 /** One run over the inner axes: reductions that need no other of this or a later pass, or the stores per element. */
@@ -30,28 +31,6 @@ export interface Variant {
 const sideBySide = (copies: number, lanes: Lanes): Variant => ({ copies, lanes, apart: lanes });
 export const single = sideBySide(1, 1);
 
-/**
- * Where loading is all the work, a fold reads blocks of this many elements at once: a core that reads one stream waits for its
- * third-level cache, and with four it gets twice as much from there.
- */
-const foldBlock = 4096;
-/** Expressions of more nodes than this are more work than loading what they are made of. */
-const cheapNodes = 6;
-
-/** The nodes evaluated in one pass: a reduction is a value here, not what it folds. */
-export function nodesOf(roots: readonly Expr[]): Expr[] {
-  const seen = new Set<Expr>();
-  const order: Expr[] = [];
-  const visit = (e: Expr): void => {
-    if (seen.has(e)) return;
-    seen.add(e);
-    if (e.op !== "reduce") for (const a of e.args) visit(a);
-    order.push(e);
-  };
-  for (const r of roots) visit(r);
-  return order;
-}
-
 function passOf(
   kernel: LoopKernel,
   reduces: readonly Expr[],
@@ -62,7 +41,7 @@ function passOf(
     ...reduces.map((r) => r.args[0]),
     ...stores.flatMap((s) => (s.at === null ? [s.value] : [s.at, s.value])),
   ];
-  const nodes = nodesOf(roots);
+  const nodes = [...below(roots)];
   const slots = new Set<number>();
   for (const e of nodes) if (e.op === "load") slots.add(e.slot);
   for (const s of stores) if (s.at === null) slots.add(s.operand);
@@ -89,10 +68,10 @@ function keptIn(
   if (all.some((e) => e.op === "scan")) return kept;
   const read = new Set(all.filter((e) => e.op === "load" || e.op === "gather").map((e) => e.slot));
   const rows = element.map((s) => s.operand).filter((o) => !read.has(o) && kernel.operands[o].type === "float32");
-  const needed = new Set(nodesOf(element.map((s) => s.value)));
+  const needed = below(element.map((s) => s.value));
   for (const { args } of stages.flat()) {
     const [value] = args;
-    if (value.type !== "f32" || kept.has(value) || !needed.has(value) || nodesOf([value]).length <= cheap) continue;
+    if (value.type !== "f32" || kept.has(value) || !needed.has(value) || below([value]).size <= cheap) continue;
     const row = rows.find((o) => kernel.operands[o].step === "unit" && ![...kept.values()].includes(o));
     if (row !== undefined) kept.set(value, row);
   }
@@ -166,17 +145,9 @@ export class Plan {
   }
 
   /** How a pass that folds, and does little but load, goes through blocks of a row. */
-  blocks(pass: Pass): Variant | null {
-    const { operands } = this.kernel;
+  blocks({ reduces, roots }: Pass): Variant | null {
     const { copies, lanes } = this.variants[0];
-    const nodes = nodesOf(pass.roots);
-    const cheap =
-      copies > 1 &&
-      pass.reduces.length > 0 &&
-      this.kept.size === 0 &&
-      nodes.length <= cheapNodes &&
-      nodes.some((e) => e.op === "load" && operands[e.slot].step === "unit") &&
-      nodes.every((e) => e.op !== "gather" && (e.op !== "load" || operands[e.slot].step !== "strided"));
+    const cheap = copies > 1 && reduces.length > 0 && this.kept.size === 0 && loadsAlone(this.kernel, roots);
     return cheap ? { copies, lanes, apart: foldBlock } : null;
   }
 
