@@ -263,9 +263,9 @@ export class Heap {
     collector.release();
     const freed = before - this.inUse;
     const price = (performance.now() - start) * COLLECTED_PER_MILLISECOND;
-    const larger = Math.min(2 * this.softLimit, this.maximum / 2);
-    if (freed > before / 2 && freed < price * WORTHWHILE && larger <= PATIENT) {
-      this.softLimit = larger;
+    const roomier = 2 * this.softLimit <= Math.min(PATIENT, this.maximum / 2);
+    if (freed > before / 2 && freed < price * WORTHWHILE && roomier) {
+      this.softLimit *= 2;
       return;
     }
     const poor = freed < price;
