@@ -66,7 +66,7 @@ export async function planCsv(what: string, path: string, options: ReadCsvOption
   const sniffing = sniff(path, `${form}, ${na}`, first, options);
   // Done here while the library finds out types on a thread of its own; not for a few lines of a large file.
   const one = typeof options.dtype === "string" ? options.dtype : "number";
-  const digits = counts.has(one) && (nrows === undefined || options.dtype === one) && hasDigitsOnly(path, before);
+  const digits = nrows === undefined && counts.has(one) && hasDigitsOnly(path, before);
   const found = await sniffing;
   const unique = uniqueNames(
     names ?? (header === null ? found.map((_, i) => String(i)) : found.map(({ name }) => name)),
