@@ -9,12 +9,28 @@ import v8 from "node:v8";
 import vm from "node:vm";
 import type { Collector } from "./wasm/heap.js";
 
+/** V8's own function, which the command line would give as `--expose-gc`. */
+function exposed(): (options?: { type: "minor" }) => void {
+  v8.setFlagsFromString("--expose-gc");
+  const gc = vm.runInNewContext("gc");
+  v8.setFlagsFromString("--no-expose-gc");
+  return gc;
+}
+
+/** Collects what is young and dropped. Null where the host has no such thing. */
+export function youngCollector(): (() => void) | null {
+  try {
+    const gc = exposed();
+    return () => gc({ type: "minor" });
+  } catch {
+    return null;
+  }
+}
+
 /** Null where the host's collector does not do what is asked. */
 export function createCollector(): Collector | null {
   try {
-    v8.setFlagsFromString("--expose-gc");
-    const collect = vm.runInNewContext("gc") as () => void;
-    v8.setFlagsFromString("--no-expose-gc");
+    const collect = exposed();
     const context = vm.createContext({}, { microtaskMode: "afterEvaluate" });
     const nothing = new vm.Script("0");
     const collector: Collector = {

@@ -16,6 +16,7 @@ import { launchMatmul } from "./matmul.js";
 import { type NativeBuffer, NativeMemory } from "./memory.js";
 import { NativeProgram } from "./program.js";
 import { runtimeSource } from "./runtime-source.js";
+import { Scavenger } from "./scavenger.js";
 
 export interface NativeExecutable extends Executable {
   readonly id: number;
@@ -107,7 +108,7 @@ export class NativeEngine implements Engine {
       address: number,
       bytes: number,
     ) => void;
-    this.memory = new NativeMemory(addressOf, advise);
+    this.memory = new NativeMemory(addressOf, advise, new Scavenger(scavengeBytes(compiler.processor.cache)));
     const block = new ArrayBuffer((jobNumbers + argumentCount) * 8);
     this.job = new Float64Array(block, 0, jobNumbers);
     this.args = new Float64Array(block, jobNumbers * 8);
@@ -317,6 +318,9 @@ function inParts(e: NativeExecutable, params: Float64Array, work: number): boole
   if (down ? folded < longColumn : folded < longRow || outputs >= fewRows) return false;
   return splitScratch(kernel, partsOf(down, folded).parts, outputs) <= partialBytes;
 }
+
+/** What is allocated between two looks for dropped tensors: a part of the cache, which other programs share. */
+const scavengeBytes = (cache: number): number => Math.min(16 << 20, Math.max(2 << 20, cache / 4));
 
 /** Whether a result lies where an operand does: then its cache lines are there already. */
 function inPlace(e: NativeExecutable, buffers: readonly Buffer[]): boolean {

@@ -1,11 +1,13 @@
 /**
  * The native engine's memory. Every byte lies in an ArrayBuffer that the garbage collector owns, so nothing can leak:
  * small buffers are cut from slabs, large ones have an ArrayBuffer of their own. `release` is only an optimisation: what
- * the library knows to be dead goes to a free list and is reused while it is still in the cache.
+ * the library knows to be dead goes to a free list and is reused while it is still in the cache; for what a program drops
+ * the collector is asked in time (`scavenger.ts`).
  */
 import { Buffer as NodeBuffer } from "node:buffer";
 import { DeviceError } from "../../errors.js";
 import { Buffer } from "../engine.js";
+import type { Scavenger } from "./scavenger.js";
 
 export class NativeBuffer extends Buffer {
   constructor(
@@ -58,6 +60,7 @@ export class NativeMemory {
   constructor(
     private readonly addressOf: (memory: ArrayBuffer) => number,
     private readonly adviseHuge: (address: number, bytes: number) => void,
+    private readonly scavenger: Scavenger,
   ) {}
 
   alloc(bytes: number): NativeBuffer {
@@ -70,6 +73,7 @@ export class NativeMemory {
       return new NativeBuffer(bytes, b.address, b.memory, b.offset, sizeClass);
     }
     if (size > slabBytes / 8) {
+      this.scavenger.before(size);
       const memory = uninitialised(size + 64);
       const address = this.addressOf(memory);
       const offset = (64 - (address % 64)) % 64;
@@ -77,6 +81,7 @@ export class NativeMemory {
       return new NativeBuffer(bytes, address + offset, memory, offset, sizeClass);
     }
     if (this.slab === null || this.slabUsed + size > this.slab.byteLength) {
+      this.scavenger.before(slabBytes);
       this.slab = uninitialised(slabBytes);
       this.slabAddress = this.addressOf(this.slab);
       this.slabUsed = (64 - (this.slabAddress % 64)) % 64;

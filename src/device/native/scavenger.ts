@@ -1,0 +1,66 @@
+/**
+ * When to look for tensors that a program has dropped. JavaScript's collector runs when it likes, and until then every result
+ * is memory that the cache does not hold. Collecting what is young takes a fraction of a millisecond, so it is done whenever so
+ * much has been allocated as the cache holds of it. Nothing depends on it but speed.
+ */
+import v8 from "node:v8";
+import { youngCollector } from "../collector-node.js";
+
+/** Bytes that a collection must free in a millisecond: writing as many outside the cache takes as long. */
+const leastPerMillisecond = 16 * 2 ** 20;
+/** However little collections free, one is tried whenever so much has been allocated. */
+const seldom = 2 ** 30;
+
+/** What the host's collector is asked. */
+export interface YoungCollector {
+  /** Collects what is young and dropped. */
+  collect(): void;
+  /** Bytes that JavaScript's objects hold outside its heap. */
+  external(): number;
+}
+
+const node = (): YoungCollector | null => {
+  const collect = youngCollector();
+  return collect && { collect, external: () => v8.getHeapStatistics().external_memory };
+};
+
+export class Scavenger {
+  private collector: YoungCollector | null | undefined;
+  private allocated = 0;
+  /** So much allocated brings the next collection. */
+  private due: number;
+  /** Of the last collection: bytes outside the heap before it, and milliseconds. */
+  private external = 0;
+  private took = 0;
+
+  /** `interval`: bytes that are allocated between two collections that free much. `find` is asked at the first need. */
+  constructor(
+    private readonly interval: number,
+    private readonly find: () => YoungCollector | null = node,
+  ) {
+    this.due = interval;
+  }
+
+  /** Notes that so many bytes will be allocated, and collects before that where it is time. */
+  before(bytes: number): void {
+    this.allocated += bytes;
+    if (this.allocated < this.due) return;
+    if (this.collector === undefined) this.collector = this.find();
+    if (this.collector === null) this.due = Infinity;
+    else this.run(this.collector);
+  }
+
+  private run(collector: YoungCollector): void {
+    // The memory is returned on another thread, so what a collection freed is seen at the next.
+    const external = collector.external();
+    const freed = this.external + this.allocated - external;
+    const least = this.took * leastPerMillisecond;
+    if (freed < least) this.due = Math.min(seldom, 2 * this.due);
+    else if (freed >= 2 * least) this.due = Math.max(this.interval, this.due / 2);
+    this.external = external;
+    this.allocated = 0;
+    const start = performance.now();
+    collector.collect();
+    this.took = performance.now() - start;
+  }
+}
