@@ -12,7 +12,7 @@ import { scalarLike } from "./creation.js";
 import { toFloating } from "./dtype.js";
 import { Rows } from "./rows.js";
 import { numelOf, type Shape, sameShape, show, wrapDim } from "./shape.js";
-import { cast } from "./view.js";
+import { cast, reshape } from "./view.js";
 
 const arg = (args: readonly Expr[], i: number): Expr => args[i] as Expr;
 const element = (value: Expr) => [{ per: "element" as const, value }];
@@ -101,20 +101,20 @@ const layerNormBody =
   };
 const layerNormPlain = new Rows("layerNorm", 1, layerNormBody(false), ["f32", "f32"]);
 const layerNormAffine = new Rows("layerNorm", 3, layerNormBody(true), ["f32", "f32"]);
-/** (g·w − mean(g·w) − x̂·mean(g·w·x̂))·rstd */
-const layerNormBack = new Rows(
-  "layerNormBackward",
-  5,
-  (x, [inverse]) => {
+/** (g·w − mean(g·w) − x̂·mean(g·w·x̂))·rstd; with `single`, whose row is the only one, the weight's gradient as well: g·x̂. */
+const layerNormBackBody =
+  (single: boolean) =>
+  (x: readonly Expr[], [inverse]: readonly Expr[]) => {
     const [g, v, mean, rstd, w] = [0, 1, 2, 3, 4].map((i) => arg(x, i)) as [Expr, Expr, Expr, Expr, Expr];
     const xhat = k.mul(k.sub(v, mean), rstd);
     const gw = k.mul(g, w);
     const m1 = k.mul(k.reduce("sum", gw), inverse as Expr);
     const m2 = k.mul(k.reduce("sum", k.mul(gw, xhat)), inverse as Expr);
-    return element(k.mul(k.sub(k.sub(gw, m1), k.mul(xhat, m2)), rstd));
-  },
-  ["f32"],
-);
+    const gx = k.mul(k.sub(k.sub(gw, m1), k.mul(xhat, m2)), rstd);
+    return single ? [...element(gx), ...element(k.mul(g, xhat))] : element(gx);
+  };
+const layerNormBack = new Rows("layerNormBackward", 5, layerNormBackBody(false), ["f32"]);
+const layerNormBackSingle = new Rows("layerNormBackward", 5, layerNormBackBody(true), ["f32"]);
 /** Σ g·x̂ and Σ g over the rows. */
 const layerNormParams = new Rows("layerNormParameters", 4, (x) => {
   const [g, v, mean, rstd] = [0, 1, 2, 3].map((i) => arg(x, i)) as [Expr, Expr, Expr, Expr];
@@ -232,7 +232,7 @@ function flatNorm(
   return outputs;
 }
 
-const inputLayout = ["full", "full", "row", "row", "column", "full"] as const;
+const inputLayout = ["full", "full", "row", "row", "column", "full", "full"] as const;
 const parameterLayout = ["full", "full", "row", "row"] as const;
 
 /** `inputs`: gradient, input, mean and 1/σ. */
@@ -248,6 +248,11 @@ function flatGradients(
   let gx: Tensor | null = null;
   if (needs[0]) {
     gx = emptyTensor(shape, dtype, device);
+    if (count === 1 && needs[1]) {
+      const gw = emptyTensor(normalizedShape, dtype, device);
+      layerNormBackSingle.callFlat([...inputs, weight, gx, gw], 5, inputLayout, 1, length, dtype, [1 / length]);
+      return [gx, gw, needs[2] ? reshape(inputs[0] as Tensor, normalizedShape) : null];
+    }
     layerNormBack.callFlat([...inputs, weight, gx], 5, inputLayout, count, length, dtype, [1 / length]);
   }
   if (!needs[1] && !needs[2]) return [gx, null, null];
