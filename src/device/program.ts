@@ -1,4 +1,4 @@
-/** Launches prepared once and run many times: what `torch.compile` leaves of a function. */
+/** Launches prepared once and run many times: what `torch.compile` leaves of a function, and an optimiser's step over all parameters. */
 import type { Buffer, Engine, Executable } from "./engine.js";
 
 export interface PreparedLaunch {
@@ -28,6 +28,8 @@ export interface Program {
   set(launch: number, param: number, value: number): void;
   /** Runs the launches from `from` to before `to`; one at a time through `each`, if it is given. */
   run(from: number, to: number, each?: Each): void;
+  /** Runs all launches, of which none needs what another does, as one. */
+  runTogether(): void;
 }
 
 /** On any engine: one launch after another. */
@@ -57,6 +59,10 @@ export class LaunchList implements Program {
       const { executable, params, units, work } = this.launches[i] as PreparedLaunch;
       each(executable, this.buffers[i] as Buffer[], this.offsets[i] as number[], params, units, work);
     }
+  }
+
+  runTogether(): void {
+    this.run(0, this.launches.length);
   }
 
   private readonly plainly: Each = (executable, buffers, offsets, params, units, work) =>

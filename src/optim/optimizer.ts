@@ -6,7 +6,9 @@ import { withRegion } from "../autograd/region.js";
 import { StateDictError, ValueError } from "../errors.js";
 import { checkStateDict } from "../nn/state-dict.js";
 import { capturing, structureChanged } from "../ops/capture.js";
+import { isObserved } from "../ops/launch.js";
 import { enableGrad, noGrad, Tensor } from "../tensor/index.js";
+import { Foreach, type Update } from "./foreach.js";
 import {
   type GivenStateDict,
   loadedOptions,
@@ -18,6 +20,9 @@ import {
   savedState,
   statesOf,
 } from "./state-dict.js";
+
+/** After so many steps in a row that were not like the one before, parameters are updated one by one. */
+const patience = 16;
 
 /** Parameters that share options. Options may be changed at any time; the next step uses them. */
 export type ParamGroup<Options> = Options & { params: Tensor[] /** Set by a schedule. */; initialLr?: number };
@@ -136,11 +141,12 @@ export abstract class Optimizer<Options extends object> {
   #updateAll(): void {
     const capture = capturing();
     if (capture !== null && !this.recordable) capture.refuse(`the step of ${this.name()}`);
+    const updates: Update[] = [];
+    const options: ParamGroup<Options>[] = [];
+    let settled = true;
     for (const group of this.paramGroups) {
-      if (capture !== null) {
-        const kind = this.kind(group);
-        capture.guard(() => this.kind(group) === kind);
-      }
+      const kind = this.kind(group);
+      capture?.guard(() => this.kind(group) === kind);
       for (const param of group.params) {
         const grad = this.recordable ? param.gradOrDeferred : param.gradUnseen;
         if (grad === null) continue;
@@ -150,11 +156,32 @@ export abstract class Optimizer<Options extends object> {
           state = {};
           this.state.set(param, state);
           capture?.unsettled();
+          settled = false;
         }
-        this.update(param, grad as Tensor, group, state);
+        updates.push({ param, grad, state, kind });
+        options.push(group);
       }
     }
+    const one = (i: number): void => {
+      const { param, grad, state } = updates[i] as Update;
+      const recording = capturing();
+      const known = recording === null ? 0 : Object.keys(state).length;
+      this.update(param, grad as Tensor, options[i] as ParamGroup<Options>, state);
+      if (recording !== null && Object.keys(state).length > known) recording.unsettled();
+    };
+    if (this.recordable && settled && capture === null && !isObserved() && this.#misses < patience) {
+      if (this.#foreach?.step(updates)) {
+        this.#misses = 0;
+        return;
+      }
+      this.#misses += 1;
+      this.#foreach = Foreach.first(updates, one);
+    } else for (let i = 0; i < updates.length; i++) one(i);
   }
+
+  #foreach: Foreach | null = null;
+  /** How many steps in a row were not like the one before. */
+  #misses = 0;
 
   /** Forgets all gradients, or fills them with zeros if `setToNone` is false. */
   zeroGrad({ setToNone = true }: { setToNone?: boolean } = {}): void {

@@ -61,6 +61,28 @@ describe.each(["native", "wasm"] as const)("torch.compile on %s", (engine) => {
     }
   }
 
+  test("state that an option asks for later is made once", () => {
+    const run = (compiled: boolean): number[][] => {
+      const weights = mlp().parameters();
+      const sgd = new optim.SGD(weights.slice(0, 2), { lr: 0.1 });
+      const adam = new optim.Adam(weights.slice(2), { lr: 0.01 });
+      const plain = (scale: Tensor): void => {
+        const loss = weights.map((w) => w.mul(scale).square().sum()).reduce((a, b) => a.add(b));
+        for (const optimiser of [sgd, adam]) optimiser.zeroGrad();
+        loss.backward();
+        for (const optimiser of [sgd, adam]) optimiser.step();
+      };
+      const step = compiled ? torch.compile(plain) : plain;
+      for (let i = 0; i < 9; i++) {
+        if (i === 3) for (const group of sgd.paramGroups) group.momentum = 0.9;
+        if (i === 3) for (const group of adam.paramGroups) group.amsgrad = true;
+        step(torch.tensor(i < 6 ? 1 : 0.1));
+      }
+      return numbers(weights);
+    };
+    expect(run(true)).toEqual(run(false));
+  });
+
   test("a large first layer is learned through outer products that nobody writes", () => {
     const run = (compiled: boolean): number[][] => {
       torch.manualSeed(1);

@@ -82,7 +82,8 @@ export class NativeEngine implements Engine {
   /** What a launch is, beside its arguments: kernel, units, chunk, threads. A call without arguments costs a fifth. */
   private readonly job: Float64Array;
   private readonly go: () => void;
-  private readonly replay: (table: number, from: number, to: number) => void;
+  private readonly replay: (list: number, from: number, to: number) => void;
+  private readonly together: (list: number, chunks: number, threads: number) => void;
   private readonly addressOf: (memory: ArrayBuffer) => number;
   private readonly flush: (on: number) => number;
   private readonly tiling: Tiling;
@@ -100,7 +101,10 @@ export class NativeEngine implements Engine {
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
     this.error = library.func("const char* cresset_error()") as () => string;
     this.go = library.func("void cresset_go()") as () => void;
-    this.replay = library.func("void cresset_replay(double table, int from, int to)") as NativeEngine["replay"];
+    this.replay = library.func("void cresset_replay(double list, int from, int to)") as NativeEngine["replay"];
+    this.together = library.func(
+      "void cresset_together(double list, double count, int threads)",
+    ) as NativeEngine["together"];
     this.flush = library.func("int cresset_flush(int on)") as (on: number) => number;
     const addressOf = library.func("double cresset_address(void* memory)") as (memory: ArrayBuffer) => number;
     this.addressOf = addressOf;
@@ -289,9 +293,11 @@ export class NativeEngine implements Engine {
       launch: (e, buffers, offsets, params, units, work) =>
         this.launch(e, buffers, offsets, params, params.length, units, work),
       replay: this.replay,
+      together: this.together,
       threads: () => this.threads,
       division: (units, cost) => this.division(units, cost),
-      plain: (e, params, work) => !(e.split !== null && inParts(e, params, work)) && !this.large(e, work),
+      plain: (e, buffers, params, work) =>
+        !(e.split !== null && inParts(e, params, work)) && (!this.large(e, work) || inPlace(e, buffers)),
     });
   }
 
@@ -322,11 +328,13 @@ function inParts(e: NativeExecutable, params: Float64Array, work: number): boole
 /** What is allocated between two looks for dropped tensors: a part of the cache, which other programs share. */
 const scavengeBytes = (cache: number): number => Math.min(16 << 20, Math.max(2 << 20, cache / 4));
 
-/** Whether a result lies where an operand does: then its cache lines are there already. */
-function inPlace(e: NativeExecutable, buffers: readonly Buffer[]): boolean {
+/** Whether a result lies where an operand does: then its cache lines are there already. Null: not known yet where. */
+function inPlace(e: NativeExecutable, buffers: readonly (Buffer | null)[]): boolean {
   const { stores } = e.kernel as LoopKernel;
   return stores.some((s) => {
-    const { address } = buffers[s.operand] as NativeBuffer;
-    return buffers.some((b, i) => i !== s.operand && (b as NativeBuffer).address === address);
+    const result = buffers[s.operand] as NativeBuffer | null;
+    return buffers.some(
+      (b, i) => i !== s.operand && (b as NativeBuffer | null)?.address === result?.address && b !== null,
+    );
   });
 }

@@ -7,11 +7,12 @@ import type { NativeBuffer } from "./memory.js";
 export interface ProgramHost {
   addressOf(memory: ArrayBuffer): number;
   readonly launch: Each;
-  replay(table: number, from: number, to: number): void;
+  replay(list: number, from: number, to: number): void;
+  together(list: number, chunks: number, threads: number): void;
   threads(): number;
   division(units: number, cost: number): { threads: number; chunk: number };
   /** Whether a loop is one run of its kernel. */
-  plain(executable: NativeExecutable, params: Float64Array, work: number): boolean;
+  plain(executable: NativeExecutable, buffers: readonly (Buffer | null)[], params: Float64Array, work: number): boolean;
 }
 
 /** Numbers of a launch in the table: address of its arguments, kernel, units, chunk, threads. */
@@ -26,6 +27,8 @@ export class NativeProgram implements Program {
   private readonly buffers: Buffer[][];
   private readonly offsets: number[][];
   private dividedFor = -1;
+  /** For all launches as one: how many chunks they are and on how many threads, and for which setting that was found. */
+  private together = { chunks: 0, threads: 1, dividedFor: -1 };
 
   constructor(
     private readonly launches: readonly PreparedLaunch[],
@@ -33,7 +36,8 @@ export class NativeProgram implements Program {
   ) {
     let size = 0;
     for (const { executable, buffers, params, work } of launches) {
-      const plain = executable.kernel.kind === "loop" && host.plain(executable as NativeExecutable, params, work);
+      const plain =
+        executable.kernel.kind === "loop" && host.plain(executable as NativeExecutable, buffers, params, work);
       this.start.push(plain ? size : -1);
       if (plain) size += Math.ceil((buffers.length + params.length) / 8) * 8;
     }
@@ -90,6 +94,15 @@ export class NativeProgram implements Program {
     }
   }
 
+  runTogether(): void {
+    if (this.start.some((at) => at < 0)) {
+      this.run(0, this.launches.length);
+      return;
+    }
+    if (this.together.dividedFor !== this.host.threads()) this.divideTogether();
+    this.host.together(this.tableAddress, this.together.chunks, this.together.threads);
+  }
+
   private one(i: number, each: Each): void {
     const { executable, params, units, work } = this.launches[i] as PreparedLaunch;
     const buffers = this.buffers[i] as Buffer[];
@@ -105,5 +118,21 @@ export class NativeProgram implements Program {
       this.table.set([units, chunk, threads], i * entry + 2);
     });
     this.dividedFor = this.host.threads();
+    this.together.dividedFor = -1;
+  }
+
+  private divideTogether(): void {
+    const costs = this.launches.map(({ executable, work }) => work * (executable as NativeExecutable).cost);
+    const total = costs.reduce((sum, cost) => sum + cost, 0);
+    const { threads } = this.host.division(1, total);
+    let chunks = 0;
+    this.launches.forEach(({ units }, i) => {
+      const pieces = threads === 1 ? 1 : Math.max(1, Math.round(((costs[i] as number) / total) * threads * 4));
+      const chunk = Math.max(1, Math.ceil(units / pieces));
+      this.table.set([units, chunk, threads], i * entry + 2);
+      chunks += Math.ceil(units / chunk);
+    });
+    this.together = { chunks, threads, dividedFor: this.host.threads() };
+    this.dividedFor = -1;
   }
 }

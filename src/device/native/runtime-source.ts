@@ -177,9 +177,7 @@ static void* worker(void* number) {
   return NULL;
 }
 
-void cresset_launch(double args, int id, double units, double chunk, int threads) {
-  const double* a = (const double*)(uintptr_t)args;
-  const kernel_fn fn = table[id];
+static void launch(kernel_fn fn, const double* a, double units, double chunk, int threads) {
   if (threads <= 1 || units <= chunk || pthread_mutex_trylock(&busy) != 0) {
     call(fn, a, 0, (long)units, flushing);
     return;
@@ -218,18 +216,40 @@ void cresset_launch(double args, int id, double units, double chunk, int threads
   pthread_mutex_unlock(&busy);
 }
 
+static inline const double* at(double address) { return (const double*)(uintptr_t)address; }
+
 /* A job that lies in memory: kernel, units, chunk, threads, and from the ninth number on the arguments. Each JavaScript thread
    has its own. */
 static __thread const double* listened;
-void cresset_listen(double address) { listened = (const double*)(uintptr_t)address; }
+void cresset_listen(double address) { listened = at(address); }
 void cresset_go(void) {
   const double* j = listened;
-  cresset_launch((double)(uintptr_t)(j + 8), (int)j[0], j[1], j[2], (int)j[3]);
+  launch(table[(int)j[0]], j + 8, j[1], j[2], (int)j[3]);
 }
 
-/* Launches in a row, five numbers each: the arguments of cresset_launch. */
-void cresset_replay(double table, int from, int to) {
-  const double* t = (const double*)(uintptr_t)table + 5l * from;
-  for (; from < to; from++, t += 5) cresset_launch(t[0], (int)t[1], t[2], t[3], (int)t[4]);
+/* A list of launches has five numbers for each: address of the arguments, kernel, units, chunk, threads. */
+enum { ENTRY = 5 };
+
+/* Launches in a row. */
+void cresset_replay(double list, int from, int to) {
+  const double* e = at(list) + (long)ENTRY * from;
+  for (; from < to; from++, e += ENTRY) launch(table[(int)e[1]], at(e[0]), e[2], e[3], (int)e[4]);
+}
+
+/* Some of the chunks of a list, counted through all its launches. */
+static void chunks(const double* e, long from, long to) {
+  for (long before = 0; from < to; e += ENTRY) {
+    const long units = (long)e[2], chunk = (long)e[3], count = (units + chunk - 1) / chunk;
+    for (; from < to && from < before + count; from++) {
+      const long first = (from - before) * chunk;
+      table[(int)e[1]](at(e[0]), first, first + chunk < units ? first + chunk : units);
+    }
+    before += count;
+  }
+}
+
+/* Launches of which none needs another, as one: so many chunks in all. */
+void cresset_together(double list, double count, int threads) {
+  launch(chunks, at(list), count, threads > 1 ? 1 + (long)count / (threads * 16) : count, threads);
 }
 `;
