@@ -12,7 +12,7 @@ import { computeType, type DType, isFloating, isInteger, promoteTypes } from "./
 import { Elementwise, type Operand } from "./elementwise.js";
 import { gather } from "./gather.js";
 import { mean as meanOf } from "./reduce.js";
-import { Rows } from "./rows.js";
+import { type RowOutput, Rows } from "./rows.js";
 import { broadcast, numelOf, sameShape, show } from "./shape.js";
 import { cast, reshape, unsqueeze } from "./view.js";
 
@@ -24,10 +24,18 @@ export function checkReduction(op: string, r: Reduction): void {
   }
 }
 
+/** What the elements of a loss's input must be: the loss is refused where `outside` is true of one. */
+interface Domain {
+  outside(x: Expr): Expr;
+  refuse(): never;
+}
+
 /** A loss that is a fold of one expression of its operands, of which the first needs the common gradient. */
 class FoldedLoss {
   private readonly element: Elementwise;
   private readonly rows: Rows;
+  /** Whether any element of the input is outside the domain. */
+  private readonly strays: Rows;
   /** By operand, then by compute type. */
   private readonly gradients: Map<ValueType, Elementwise | null>[];
 
@@ -36,7 +44,11 @@ class FoldedLoss {
     private readonly arity: number,
     private readonly expression: (...args: Expr[]) => Expr,
     private readonly written: ((g: Expr, args: readonly Expr[]) => readonly (Expr | null)[]) | null = null,
+    private readonly domain: Domain | null = null,
   ) {
+    const strays = (x: Expr): RowOutput[] =>
+      domain === null ? [] : [{ per: "row", value: k.reduce("max", k.cast(domain.outside(x), "i32")) }];
+    this.strays = new Rows(`${name}Domain`, 1, (args) => strays(args[0] as Expr));
     this.gradients = Array.from({ length: arity }, () => new Map());
     this.element = new Elementwise(name, arity, expression, {
       kind: "float",
@@ -45,21 +57,31 @@ class FoldedLoss {
     this.rows = new Rows(
       name,
       arity,
-      (args, [scale]) => [{ per: "row", value: k.mul(k.reduce("sum", expression(...args)), scale as Expr) }],
+      (args, [scale]) => [
+        { per: "row", value: k.mul(k.reduce("sum", expression(...args)), scale as Expr) },
+        ...strays(args[0] as Expr),
+      ],
       ["f32"],
     );
   }
 
   call(inputs: readonly Tensor[], reduction: Reduction): Tensor {
     checkReduction(this.name, reduction);
-    if (reduction === "none") return this.element.call(...inputs);
+    const [first] = inputs as readonly [Tensor];
+    const checked = this.domain !== null && first.device.engine.host && first.numel() > 0;
+    if (reduction === "none") {
+      if (checked) this.check(this.strays.foldAll([first.detach()], first.shape, first.dtype, ["int32"])[0] as Tensor);
+      return this.element.call(...inputs);
+    }
     let { shape, dtype } = inputs[0] as Tensor;
     for (const t of inputs) {
       shape = broadcast(this.name, shape, t.shape);
       dtype = promoteTypes(dtype, t.dtype);
     }
     const scale = reduction === "mean" ? 1 / numelOf(shape) : 1;
-    const out = this.rows.foldAll(inputs, shape, dtype, dtype, [scale]);
+    const outputs: DType[] = this.domain === null ? [dtype] : [dtype, "int32"];
+    const [out, strays] = this.rows.foldAll(inputs, shape, dtype, outputs, [scale]) as [Tensor, Tensor];
+    if (checked) this.check(strays);
     if (records(inputs)) {
       const metas = inputs.map((t) => (t.requiresGrad ? { shape: t.shape, dtype: t.dtype } : null));
       record(this.name, inputs, [out], inputs, (grads, node) => {
@@ -72,6 +94,12 @@ class FoldedLoss {
       });
     }
     return out;
+  }
+
+  private check(strays: Tensor): void {
+    inspect([strays], ([found]) => {
+      if (found !== 0) (this.domain as Domain).refuse();
+    });
   }
 
   /** (g, scale, …operands) → gradient to operand i. */
@@ -158,33 +186,22 @@ const bce = new FoldedLoss(
     const toTarget = k.sub(k.max(k.log1p(k.neg(x)), -100), k.max(k.log(x), -100));
     return [k.mul(g, k.div(k.sub(x, t), spread)), k.mul(g, toTarget)];
   },
+  {
+    // NaN counts as outside
+    outside: (x) => k.not(k.and(k.ge(x, 0), k.le(x, 1))),
+    refuse() {
+      throw new ValueError(
+        "bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss",
+      );
+    },
+  },
 );
 /** −(t·log x + (1−t)·log(1−x)) */
 export function bceLoss(x: Tensor, t: Tensor, weight: Tensor | null = null, reduction: Reduction = "mean"): Tensor {
   equalShapes("bceLoss", x, t);
-  checkUnit(x);
   if (weight === null) return bce.call([x, t], reduction);
   return fold(bce.call([x, t], "none").mul(weight), reduction);
 }
-/** One fold tells whether any entry lies outside [0, 1]; NaN counts as outside. */
-const outsideRows = new Rows("outsideUnit", 1, (args) => [
-  {
-    per: "row",
-    value: k.reduce("max", k.cast(k.not(k.and(k.ge(args[0] as Expr, 0), k.le(args[0] as Expr, 1))), "i32")),
-  },
-]);
-function checkUnit(x: Tensor): void {
-  if (!x.device.engine.host || x.numel() === 0) return;
-  const flag = outsideRows.foldAll([x.detach()], x.shape, x.dtype, "int32");
-  const check = ([outside]: readonly number[]): void => {
-    if (outside === 0) return;
-    throw new ValueError(
-      "bceLoss: the input must lie in [0, 1] everywhere; put a Sigmoid before it or use bceWithLogitsLoss",
-    );
-  };
-  inspect([flag], check);
-}
-
 const fold = (x: Tensor, reduction: Reduction): Tensor =>
   reduction === "none" ? x : reduction === "mean" ? meanOf(x) : sumOf(x);
 

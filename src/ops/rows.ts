@@ -32,7 +32,7 @@ export interface RowCall {
 }
 
 export class Rows {
-  /** The operands of a fold of everything, all of it one row. */
+  /** The operands of a fold of everything, all of it one row, and of up to two results. */
   private readonly whole: readonly ("full" | "row")[];
   private readonly families = new Map<ValueType, { family: LoopFamily; per: ("row" | "element")[] }>();
 
@@ -44,7 +44,7 @@ export class Rows {
     private readonly scalarTypes: readonly ValueType[] = [],
     private readonly indexed = false,
   ) {
-    this.whole = Array.from({ length: arity + 1 }, (_, i) => (i < arity ? "full" : "row"));
+    this.whole = Array.from({ length: arity + 2 }, (_, i) => (i < arity ? "full" : "row"));
   }
 
   call(c: RowCall): Tensor[] {
@@ -129,14 +129,17 @@ export class Rows {
     family.runPlane("columns", operands, inputs, count, folded, firstStrides, secondStrides, noScalars);
   }
 
-  /** Everything folded into one number, without a search for a layout where the operands are contiguous and of one shape. */
+  /**
+   * Everything folded, into one number for each dtype of `outputs`, without a search for a layout where the operands are contiguous
+   * and of one shape.
+   */
   foldAll(
     inputs: readonly Tensor[],
     shape: Shape,
     compute: DType,
-    output: DType,
+    outputs: readonly DType[],
     scalars: readonly number[] = noScalars,
-  ): Tensor {
+  ): Tensor[] {
     let flat = true;
     for (let i = 0; i < inputs.length; i++) {
       const t = inputs[i] as Tensor;
@@ -144,11 +147,12 @@ export class Rows {
     }
     if (!flat) {
       const dims = shape.map((_, i) => i);
-      return this.call({ inputs, shape, dims, compute, outputs: [output], scalars })[0] as Tensor;
+      return this.call({ inputs, shape, dims, compute, outputs, scalars });
     }
-    const out = emptyTensor([], output, (inputs[0] as Tensor).device);
-    this.callFlat([...inputs, out], inputs.length, this.whole, 1, numelOf(shape), compute, scalars);
-    return out;
+    const { device } = inputs[0] as Tensor;
+    const outs = outputs.map((dtype) => emptyTensor([], dtype, device));
+    this.callFlat([...inputs, ...outs], inputs.length, this.whole, 1, numelOf(shape), compute, scalars);
+    return outs;
   }
 
   private family(compute: ValueType): { family: LoopFamily; per: ("row" | "element")[] } {

@@ -1,5 +1,5 @@
 /** Containers, layers and losses: what they add to the functions, which the fixtures test. */
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import * as torch from "../../src/index.js";
 import { IndexError, nn, ShapeError, type Tensor, ValueError } from "../../src/index.js";
 
@@ -204,6 +204,32 @@ describe("losses", () => {
     expect(nn.functional.crossEntropy(x, ignored, { ignoreIndex: 7 }).item()).toBe(
       nn.functional.crossEntropy(x.slice(0, 0, 1), ignored.slice(0, 0, 1)).item(),
     );
+  });
+});
+
+describe.each(["native", "wasm"] as const)("binary cross entropy, %s", (engine) => {
+  beforeAll(() => torch.setCpuEngine(engine));
+  const F = nn.functional;
+  const reductions = ["mean", "sum", "none"] as const;
+
+  it.each(reductions)("with reduction %s refuses what is no probability, before anything is changed", (reduction) => {
+    const target = torch.tensor([0, 1, 1]);
+    for (const stray of [1.001, -1e-6, Number.NaN, Number.POSITIVE_INFINITY]) {
+      for (const view of [false, true]) {
+        const x = torch.tensor([0.5, stray, 0.5], { requiresGrad: true });
+        const input = view ? torch.stack([x, x], 1).select(1, 0) : x;
+        expect(() => F.binaryCrossEntropy(input, target, { reduction })).toThrow(ValueError);
+        expect(() => F.binaryCrossEntropy(input, target, { reduction, weight: target })).toThrow(/in \[0, 1\]/);
+        expect(x.grad).toBe(null);
+      }
+    }
+  });
+
+  it.each(reductions)("with reduction %s takes the ends and nothing at all", (reduction) => {
+    const loss = F.binaryCrossEntropy(torch.tensor([0, 1, 0]), torch.tensor([0, 1, 1]), { reduction });
+    expect(loss.max().item()).toBeCloseTo(reduction === "mean" ? 100 / 3 : 100, 4);
+    const empty = F.binaryCrossEntropy(torch.zeros([0]), torch.zeros([0]), { reduction: "sum" });
+    expect(empty.item()).toBe(0);
   });
 });
 
