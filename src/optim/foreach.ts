@@ -20,6 +20,10 @@ export interface Update {
   readonly kind: string;
 }
 
+interface Group {
+  readonly params: readonly Tensor[];
+}
+
 /** The numbers of a launch, which each step computes anew, and how many they are. */
 interface Numbers {
   readonly compute: () => readonly number[];
@@ -159,18 +163,28 @@ export class Foreach {
     return new Foreach(members, engine.prepare?.(prepared) ?? new LaunchList(engine, prepared));
   }
 
-  /** Does a step, or gives false and does nothing: these are not the updates that were noted. */
-  step(updates: readonly Update[]): boolean {
+  /** Does a step, or gives false and does nothing: this one is not like the one that was noted. */
+  step(groups: readonly Group[], states: ReadonlyMap<Tensor, ParamState>, kindOf: (group: never) => string): boolean {
     const { members, program } = this;
-    if (updates.length !== members.length) return false;
-    for (let i = 0; i < members.length; i++) if (!holds(members[i] as Member, updates[i] as Update)) return false;
-    for (let i = 0; i < members.length; i++) {
-      const { operands, compute, from, buffer, kept } = members[i] as Member;
-      const { grad } = updates[i] as Update;
+    let i = 0;
+    for (const group of groups) {
+      const kind = kindOf(group as never);
+      for (const param of group.params) {
+        const grad = param.gradOrDeferred;
+        if (grad === null) continue;
+        const member = members[i++];
+        if (member === undefined || member.param !== param || member.kind !== kind) return false;
+        if (!holds(member, grad, states.get(param))) return false;
+      }
+    }
+    if (i < members.length) return false;
+    for (i = 0; i < members.length; i++) {
+      const { param, operands, compute, from, buffer, kept } = members[i] as Member;
+      const grad = param.gradOrDeferred as Tensor | OuterProduct;
       if (grad instanceof OuterProduct) {
         program.bind(i, operands[0] as number, grad.column.buffer, grad.column.offset);
         program.bind(i, operands[1] as number, grad.row.buffer, grad.row.offset);
-      } else program.bind(i, operands[0] as number, (grad as Tensor).buffer, (grad as Tensor).offset);
+      } else program.bind(i, operands[0] as number, grad.buffer, grad.offset);
       const numbers = compute();
       for (let j = 0; j < numbers.length; j++) program.set(i, from + j, numbers[j] as number);
       buffer.version += 1;
@@ -181,11 +195,11 @@ export class Foreach {
   }
 }
 
-/** Whether a parameter, its state and its gradient's form are what they were. */
-function holds(member: Member, { param, grad, state, kind }: Update): boolean {
-  if (member.param !== param || member.buffer !== param.buffer) return false;
-  if (member.state !== state || member.kind !== kind || member.outer !== grad instanceof OuterProduct) return false;
-  const { kept } = member;
+/** Whether a parameter's memory, its state and its gradient's form are what they were. */
+function holds(member: Member, grad: Gradient, state: ParamState | undefined): boolean {
+  const { param, kept } = member;
+  if (member.buffer !== param.buffer || member.state !== state) return false;
+  if (member.outer !== grad instanceof OuterProduct) return false;
   for (let i = 0; i < kept.length; i++) {
     const { name, tensor, buffer } = kept[i] as Kept;
     if (state[name] !== tensor || tensor.buffer !== buffer) return false;

@@ -141,6 +141,11 @@ export abstract class Optimizer<Options extends object> {
   #updateAll(): void {
     const capture = capturing();
     if (capture !== null && !this.recordable) capture.refuse(`the step of ${this.name()}`);
+    const together = this.recordable && capture === null && !isObserved() && this.#misses < patience;
+    if (together && this.#foreach?.step(this.paramGroups, this.state, this.#kindOf)) {
+      this.#misses = 0;
+      return;
+    }
     const updates: Update[] = [];
     const options: ParamGroup<Options>[] = [];
     let settled = true;
@@ -169,16 +174,13 @@ export abstract class Optimizer<Options extends object> {
       this.update(param, grad as Tensor, options[i] as ParamGroup<Options>, state);
       if (recording !== null && Object.keys(state).length > known) recording.unsettled();
     };
-    if (this.recordable && settled && capture === null && !isObserved() && this.#misses < patience) {
-      if (this.#foreach?.step(updates)) {
-        this.#misses = 0;
-        return;
-      }
+    if (together && settled) {
       this.#misses += 1;
       this.#foreach = Foreach.first(updates, one);
     } else for (let i = 0; i < updates.length; i++) one(i);
   }
 
+  readonly #kindOf = (group: ParamGroup<Options>): string => this.kind(group);
   #foreach: Foreach | null = null;
   /** How many steps in a row were not like the one before. */
   #misses = 0;
