@@ -42,6 +42,8 @@ export interface Engine {
   free(buffer: Buffer): void;
   /** The bytes themselves; valid until the next call of `alloc` or `launch`. Only where `host`. */
   view(buffer: Buffer): Uint8Array;
+  /** Copies some bytes without a launch, where an engine can for less. */
+  copy?(from: Buffer, start: number, to: Buffer, at: number, bytes: number): void;
   compile(kernel: Kernel): Executable;
   /**
    * Runs a kernel over `units` (see LoopKernel). `offsets` are in elements, one for each buffer; `params` is what follows the

@@ -6,7 +6,9 @@ import type { Deferred, Gradient } from "../autograd/tape.js";
 import type { Buffer } from "../device/engine.js";
 import * as k from "../kernel/expr.js";
 import type { Tensor } from "../tensor/tensor.js";
-import { emptyTensor, LoopFamily } from "./core.js";
+import { capturing } from "./capture.js";
+import { emptyTensor, freshBuffer, LoopFamily, wrap } from "./core.js";
+import { itemBytes } from "./dtype.js";
 import { numelOf, type Shape } from "./shape.js";
 import { clone } from "./view.js";
 
@@ -36,10 +38,23 @@ export class OuterProduct implements Deferred {
   }
 
   keep(): readonly Buffer[] {
-    this.column = clone(this.column);
-    this.row = clone(this.row);
+    const { column, row } = this;
+    const { device, dtype } = column;
+    const { engine } = device;
     this.kept = true;
-    return [this.column.buffer, this.row.buffer];
+    if (engine.copy === undefined || capturing() !== null) {
+      this.column = clone(column);
+      this.row = clone(row);
+      return [this.column.buffer, this.row.buffer];
+    }
+    const bytes = itemBytes[dtype];
+    const start = alignment * Math.ceil((column.numel() * bytes) / alignment);
+    const buffer = freshBuffer(start + row.numel() * bytes, device);
+    engine.copy(column.buffer, column.offset * bytes, buffer, 0, column.numel() * bytes);
+    engine.copy(row.buffer, row.offset * bytes, buffer, start, row.numel() * bytes);
+    this.column = wrap(buffer, device, dtype, column.shape, column.strides, 0, true);
+    this.row = wrap(buffer, device, dtype, row.shape, row.strides, start / bytes, true);
+    return [buffer];
   }
 
   release(): void {
@@ -48,6 +63,9 @@ export class OuterProduct implements Deferred {
     this.row.buffer.release();
   }
 }
+
+/** Of what engines allocate, and so of the second vector too. */
+const alignment = 64;
 
 /** column ⊗ row, at once where it is small. */
 export function outerGradient(column: Tensor, row: Tensor, shape: Shape): Gradient {

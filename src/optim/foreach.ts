@@ -142,7 +142,8 @@ export class Foreach {
       const kept = Object.entries(state).flatMap(([name, value]) =>
         value instanceof Tensor ? [{ name, tensor: value, buffer: value.buffer }] : [],
       );
-      const operands = parts.map((t) => noted.launch.buffers.indexOf(t.buffer));
+      const { buffers, offsets } = noted.launch;
+      const operands = parts.map((t) => buffers.findIndex((b, j) => b === t.buffer && offsets[j] === t.offset));
       const { compute, count } = noted.numbers;
       const from = noted.launch.params.length - count;
       if (operands.includes(-1) || parts.some((t) => t.buffer === param.buffer)) return null;

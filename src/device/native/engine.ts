@@ -158,6 +158,12 @@ export class NativeEngine implements Engine {
     return new Uint8Array(b.memory, b.offset, b.bytes);
   }
 
+  copy(from: Buffer, start: number, to: Buffer, at: number, bytes: number): void {
+    const [source, target] = [from as NativeBuffer, to as NativeBuffer];
+    const read = new Uint8Array(source.memory, source.offset + start, bytes);
+    new Uint8Array(target.memory, target.offset + at, bytes).set(read);
+  }
+
   compile(kernel: Kernel): NativeExecutable {
     const started = performance.now();
     const source =
