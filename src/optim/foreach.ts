@@ -160,7 +160,11 @@ export class Foreach {
       });
     }
     if (engine === undefined) return null;
-    const prepared = launches.map((noted) => noted.launch);
+    // Nothing here may keep gradients alive: they are bound for a step only.
+    const prepared = launches.map(({ launch }, i) => {
+      const { operands } = members[i] as Member;
+      return { ...launch, buffers: launch.buffers.map((b, j) => (operands.includes(j) ? null : b)) };
+    });
     return new Foreach(members, engine.prepare?.(prepared) ?? new LaunchList(engine, prepared));
   }
 
@@ -192,6 +196,10 @@ export class Foreach {
       for (let j = 0; j < kept.length; j++) (kept[j] as Kept).buffer.version += 1;
     }
     program.runTogether();
+    for (i = 0; i < members.length; i++) {
+      const { operands, buffer } = members[i] as Member;
+      for (let j = 0; j < operands.length; j++) program.bind(i, operands[j] as number, buffer, 0);
+    }
     return true;
   }
 }

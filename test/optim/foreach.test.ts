@@ -1,4 +1,6 @@
 /** A step over all parameters at once is, bit for bit, one parameter after another, whatever happens between two steps. */
+import v8 from "node:v8";
+import vm from "node:vm";
 import { afterEach, beforeAll, describe, expect, it, vi } from "vitest";
 import * as torch from "../../src/index.js";
 import { nn, optim, type Tensor } from "../../src/index.js";
@@ -157,4 +159,26 @@ describe.each(engines)("%s", (engine) => {
       optimiser.zeroGrad();
     }
   });
+});
+
+it("keeps no gradient alive", async () => {
+  await onEngine("native");
+  v8.setFlagsFromString("--expose-gc");
+  const gc = vm.runInNewContext("gc") as () => void;
+  const w = torch.ones([1000], { requiresGrad: true });
+  const optimiser = new optim.SGD([w]);
+  const seen: WeakRef<object>[] = [];
+  for (let i = 0; i < 6; i++) {
+    w.grad = torch.full([1000], i);
+    seen.push(new WeakRef(w.grad.buffer));
+    optimiser.step();
+    optimiser.zeroGrad();
+  }
+  // what a WeakRef was made of lives until the event loop has turned
+  for (let i = 0; i < 20 && seen.some((ref) => ref.deref() !== undefined); i++) {
+    await new Promise((done) => setTimeout(done, 5));
+    gc();
+  }
+  expect(seen.filter((ref) => ref.deref() !== undefined)).toEqual([]);
+  optimiser.step();
 });
