@@ -1,5 +1,6 @@
 /** When the native engine looks for what a program has dropped: often where that frees much, seldom where it does not pay. */
 import { describe, expect, it } from "vitest";
+import { youngCollector } from "../../src/device/collector-node.js";
 import { Scavenger } from "../../src/device/native/scavenger.js";
 
 const MiB = 2 ** 20;
@@ -55,4 +56,16 @@ describe("Scavenger", () => {
     for (let i = 0; i < 100; i++) scavenger.before(MiB);
     expect(asked).toBe(1);
   });
+});
+
+it("Node's collector gives back what is young and dropped, and nothing else", async () => {
+  const collect = youngCollector();
+  expect(collect).not.toBeNull();
+  const kept = Buffer.allocUnsafeSlow(MiB).fill(7);
+  const bytes = (): number => process.memoryUsage().arrayBuffers;
+  for (let i = 0; i < 16; i++) Buffer.allocUnsafeSlow(MiB).fill(i);
+  const full = bytes();
+  collect?.();
+  await expect.poll(bytes).toBeLessThan(full - 12 * MiB);
+  expect(kept.every((x) => x === 7)).toBe(true);
 });
