@@ -34,8 +34,8 @@ interface Domain {
 class FoldedLoss {
   private readonly element: Elementwise;
   private readonly rows: Rows;
-  /** Whether any element of the input is outside the domain. */
-  private readonly strays: Rows;
+  /** Whether any element of the input is outside the domain; null where any number is inside. */
+  private readonly strays: Rows | null;
   /** By operand, then by compute type. */
   private readonly gradients: Map<ValueType, Elementwise | null>[];
 
@@ -48,7 +48,7 @@ class FoldedLoss {
   ) {
     const strays = (x: Expr): RowOutput[] =>
       domain === null ? [] : [{ per: "row", value: k.reduce("max", k.cast(domain.outside(x), "i32")) }];
-    this.strays = new Rows(`${name}Domain`, 1, (args) => strays(args[0] as Expr));
+    this.strays = domain && new Rows(`${name}Domain`, 1, (args) => strays(args[0] as Expr));
     this.gradients = Array.from({ length: arity }, () => new Map());
     this.element = new Elementwise(name, arity, expression, {
       kind: "float",
@@ -68,12 +68,11 @@ class FoldedLoss {
   call(inputs: readonly Tensor[], reduction: Reduction): Tensor {
     checkReduction(this.name, reduction);
     const [first] = inputs as readonly [Tensor];
-    const checked = this.domain !== null && first.device.engine.host && first.numel() > 0;
+    let { shape, dtype } = first;
     if (reduction === "none") {
-      if (checked) this.check(this.strays.foldAll([first.detach()], first.shape, first.dtype, ["int32"])[0] as Tensor);
+      if (this.strays !== null) this.check(first, this.strays.foldAll([first], shape, dtype, ["int32"])[0] as Tensor);
       return this.element.call(...inputs);
     }
-    let { shape, dtype } = inputs[0] as Tensor;
     for (const t of inputs) {
       shape = broadcast(this.name, shape, t.shape);
       dtype = promoteTypes(dtype, t.dtype);
@@ -81,7 +80,7 @@ class FoldedLoss {
     const scale = reduction === "mean" ? 1 / numelOf(shape) : 1;
     const outputs: DType[] = this.domain === null ? [dtype] : [dtype, "int32"];
     const [out, strays] = this.rows.foldAll(inputs, shape, dtype, outputs, [scale]) as [Tensor, Tensor];
-    if (checked) this.check(strays);
+    if (this.domain !== null) this.check(first, strays);
     if (records(inputs)) {
       const metas = inputs.map((t) => (t.requiresGrad ? { shape: t.shape, dtype: t.dtype } : null));
       record(this.name, inputs, [out], inputs, (grads, node) => {
@@ -96,7 +95,8 @@ class FoldedLoss {
     return out;
   }
 
-  private check(strays: Tensor): void {
+  private check(input: Tensor, strays: Tensor): void {
+    if (!input.device.engine.host || input.numel() === 0) return;
     inspect([strays], ([found]) => {
       if (found !== 0) (this.domain as Domain).refuse();
     });

@@ -115,14 +115,14 @@ export class Foreach {
    * Does a step by `update`, and gives what does the next ones; null where the next will be another, or where this was not one
    * launch a parameter on one engine.
    */
-  static first(updates: readonly Update[], update: (i: number) => void): Foreach | null {
+  static first<U extends Update>(updates: readonly U[], update: (one: U) => void): Foreach | null {
     const notes = new Notes();
     const end = observe(notes.observe);
     const places: number[] = [];
     try {
       withCapture(notes, () => {
-        for (let i = 0; i < updates.length; i++) {
-          update(i);
+        for (const one of updates) {
+          update(one);
           places.push(notes.launches.length);
         }
       });
@@ -153,7 +153,7 @@ export class Foreach {
         kind,
         buffer: param.buffer,
         kept,
-        outer: isDeferred(grad),
+        outer: grad instanceof OuterProduct,
         operands,
         compute,
         from,
@@ -169,11 +169,15 @@ export class Foreach {
   }
 
   /** Does a step, or gives false and does nothing: this one is not like the one that was noted. */
-  step(groups: readonly Group[], states: ReadonlyMap<Tensor, ParamState>, kindOf: (group: never) => string): boolean {
+  step<G extends Group>(
+    groups: readonly G[],
+    states: ReadonlyMap<Tensor, ParamState>,
+    kindOf: (group: G) => string,
+  ): boolean {
     const { members, program } = this;
     let i = 0;
     for (const group of groups) {
-      const kind = kindOf(group as never);
+      const kind = kindOf(group);
       for (const param of group.params) {
         const grad = param.gradOrDeferred;
         if (grad === null) continue;

@@ -142,17 +142,16 @@ export abstract class Optimizer<Options extends object> {
     const capture = capturing();
     if (capture !== null && !this.recordable) capture.refuse(`the step of ${this.name()}`);
     const together = this.recordable && capture === null && !isObserved() && this.#misses < patience;
-    if (together && this.#foreach?.step(this.paramGroups, this.state, this.#kindOf)) {
+    if (together && this.#foreach?.step(this.paramGroups, this.state, (group) => this.kind(group))) {
       this.#misses = 0;
       return;
     }
-    const updates: Update[] = [];
-    const options: ParamGroup<Options>[] = [];
+    const updates: (Update & { options: ParamGroup<Options> })[] = [];
     let settled = true;
-    for (const group of this.paramGroups) {
-      const kind = this.kind(group);
-      capture?.guard(() => this.kind(group) === kind);
-      for (const param of group.params) {
+    for (const options of this.paramGroups) {
+      const kind = this.kind(options);
+      capture?.guard(() => this.kind(options) === kind);
+      for (const param of options.params) {
         const grad = this.recordable ? param.gradOrDeferred : param.gradUnseen;
         if (grad === null) continue;
         capture?.gradientUsed(param);
@@ -163,24 +162,21 @@ export abstract class Optimizer<Options extends object> {
           capture?.unsettled();
           settled = false;
         }
-        updates.push({ param, grad, state, kind });
-        options.push(group);
+        updates.push({ param, grad, state, kind, options });
       }
     }
-    const one = (i: number): void => {
-      const { param, grad, state } = updates[i] as Update;
+    const update = ({ param, grad, state, options }: (typeof updates)[number]): void => {
       const recording = capturing();
       const known = recording === null ? 0 : Object.keys(state).length;
-      this.update(param, grad as Tensor, options[i] as ParamGroup<Options>, state);
+      this.update(param, grad as Tensor, options, state);
       if (recording !== null && Object.keys(state).length > known) recording.unsettled();
     };
     if (together && settled) {
       this.#misses += 1;
-      this.#foreach = Foreach.first(updates, one);
-    } else for (let i = 0; i < updates.length; i++) one(i);
+      this.#foreach = Foreach.first(updates, update);
+    } else updates.forEach(update);
   }
 
-  readonly #kindOf = (group: ParamGroup<Options>): string => this.kind(group);
   #foreach: Foreach | null = null;
   /** How many steps in a row were not like the one before. */
   #misses = 0;

@@ -338,9 +338,8 @@ const scavengeBytes = (cache: number): number => Math.min(16 << 20, Math.max(2 <
 function inPlace(e: NativeExecutable, buffers: readonly (Buffer | null)[]): boolean {
   const { stores } = e.kernel as LoopKernel;
   return stores.some((s) => {
-    const result = buffers[s.operand] as NativeBuffer | null;
-    return buffers.some(
-      (b, i) => i !== s.operand && (b as NativeBuffer | null)?.address === result?.address && b !== null,
-    );
+    const address = (buffers[s.operand] as NativeBuffer | null)?.address;
+    if (address === undefined) return false;
+    return buffers.some((b, i) => i !== s.operand && (b as NativeBuffer | null)?.address === address);
   });
 }

@@ -73,22 +73,25 @@ export class NativeMemory {
       return new NativeBuffer(bytes, b.address, b.memory, b.offset, sizeClass);
     }
     if (size > slabBytes / 8) {
-      this.scavenger.before(size);
-      const memory = uninitialised(size + 64);
+      const memory = this.fresh(size + 64);
       const address = this.addressOf(memory);
       const offset = (64 - (address % 64)) % 64;
       if (size >= hugeBytes) this.adviseHuge(address, memory.byteLength);
       return new NativeBuffer(bytes, address + offset, memory, offset, sizeClass);
     }
     if (this.slab === null || this.slabUsed + size > this.slab.byteLength) {
-      this.scavenger.before(slabBytes);
-      this.slab = uninitialised(slabBytes);
+      this.slab = this.fresh(slabBytes);
       this.slabAddress = this.addressOf(this.slab);
       this.slabUsed = (64 - (this.slabAddress % 64)) % 64;
     }
     const offset = this.slabUsed;
     this.slabUsed += size;
     return new NativeBuffer(bytes, this.slabAddress + offset, this.slab, offset, sizeClass);
+  }
+
+  private fresh(bytes: number): ArrayBuffer {
+    this.scavenger.before(bytes);
+    return uninitialised(bytes);
   }
 
   release(buffer: NativeBuffer): void {

@@ -26,9 +26,10 @@ export class NativeProgram implements Program {
   private readonly start: number[] = [];
   private readonly buffers: Buffer[][];
   private readonly offsets: number[][];
+  /** The setting of threads that the table is divided for, and into how many chunks in all; 0 where for launches in a row. */
   private dividedFor = -1;
-  /** For all launches as one: how many chunks they are and on how many threads, and for which setting that was found. */
-  private together = { chunks: 0, threads: 1, dividedFor: -1 };
+  private chunks = 0;
+  private readonly allPlain: boolean;
 
   constructor(
     private readonly launches: readonly PreparedLaunch[],
@@ -41,6 +42,7 @@ export class NativeProgram implements Program {
       this.start.push(plain ? size : -1);
       if (plain) size += Math.ceil((buffers.length + params.length) / 8) * 8;
     }
+    this.allPlain = this.start.every((at) => at >= 0);
     this.args = new Float64Array(new ArrayBuffer(Math.max(1, size) * 8));
     this.table = new Float64Array(new ArrayBuffer(Math.max(1, launches.length) * entry * 8));
     const address = host.addressOf(this.args.buffer as ArrayBuffer);
@@ -80,7 +82,7 @@ export class NativeProgram implements Program {
       for (let i = from; i < to; i++) this.one(i, each);
       return;
     }
-    if (this.dividedFor !== this.host.threads()) this.divide();
+    if (this.dividedFor !== this.host.threads() || this.chunks > 0) this.divide();
     for (let i = from; i < to; ) {
       if ((this.start[i] as number) < 0) {
         this.one(i, this.host.launch);
@@ -95,12 +97,12 @@ export class NativeProgram implements Program {
   }
 
   runTogether(): void {
-    if (this.start.some((at) => at < 0)) {
+    if (!this.allPlain) {
       this.run(0, this.launches.length);
       return;
     }
-    if (this.together.dividedFor !== this.host.threads()) this.divideTogether();
-    this.host.together(this.tableAddress, this.together.chunks, this.together.threads);
+    if (this.dividedFor !== this.host.threads() || this.chunks === 0) this.divideTogether();
+    this.host.together(this.tableAddress, this.chunks, this.table[entry - 1] as number);
   }
 
   private one(i: number, each: Each): void {
@@ -118,21 +120,20 @@ export class NativeProgram implements Program {
       this.table.set([units, chunk, threads], i * entry + 2);
     });
     this.dividedFor = this.host.threads();
-    this.together.dividedFor = -1;
+    this.chunks = 0;
   }
 
   private divideTogether(): void {
     const costs = this.launches.map(({ executable, work }) => work * (executable as NativeExecutable).cost);
     const total = costs.reduce((sum, cost) => sum + cost, 0);
     const { threads } = this.host.division(1, total);
-    let chunks = 0;
+    this.chunks = 0;
     this.launches.forEach(({ units }, i) => {
       const pieces = threads === 1 ? 1 : Math.max(1, Math.round(((costs[i] as number) / total) * threads * 4));
       const chunk = Math.max(1, Math.ceil(units / pieces));
       this.table.set([units, chunk, threads], i * entry + 2);
-      chunks += Math.ceil(units / chunk);
+      this.chunks += Math.ceil(units / chunk);
     });
-    this.together = { chunks, threads, dividedFor: this.host.threads() };
-    this.dividedFor = -1;
+    this.dividedFor = this.host.threads();
   }
 }
