@@ -1,10 +1,10 @@
 /**
  * A recorded function: steps over places. A place is a run of memory that the function made, was given, or found; a step is
  * a launch or a look at values by JavaScript. Loops carry their expressions, so they can be rewritten; what the graph does
- * not understand (matrix products, convolutions) it keeps as it is.
+ * not understand (convolutions) it keeps as it is.
  */
 import type { Buffer, Executable } from "../device/engine.js";
-import type { Expr, LoopKernel, Step as VectorStep } from "../kernel/ir.js";
+import type { Expr, LoopKernel, MatmulKernel, Step as VectorStep } from "../kernel/ir.js";
 import { topological } from "../kernel/ir.js";
 import type { DType } from "../ops/dtype.js";
 
@@ -41,6 +41,22 @@ export interface LoopStep {
   readonly scalars: readonly Scalar[];
 }
 
+/** A matrix product: operands A, B, C and those of its epilogue. */
+export interface ProductStep {
+  readonly kind: "product";
+  readonly kernel: MatmulKernel;
+  /** What was launched; null where the epilogue has grown since. */
+  readonly executable: Executable | null;
+  /** Their strides are among `params`. */
+  readonly accesses: readonly Access[];
+  readonly written: ReadonlySet<number>;
+  /** See MatmulKernel; the scalars come last. */
+  readonly params: Float64Array;
+  readonly scalars: readonly Scalar[];
+  readonly units: number;
+  readonly work: number;
+}
+
 export interface OpaqueStep {
   readonly kind: "opaque";
   readonly executable: Executable;
@@ -58,7 +74,15 @@ export interface CheckStep {
   readonly check: (numbers: readonly number[]) => void;
 }
 
-export type Step = LoopStep | OpaqueStep | CheckStep;
+export type Step = LoopStep | ProductStep | OpaqueStep | CheckStep;
+
+/** The operands that expressions load. */
+export const loadsOf = (values: readonly Expr[]): Set<number> =>
+  new Set(
+    topological(values)
+      .filter((e) => e.op === "load")
+      .map((e) => e.slot),
+  );
 
 /** The loads and gathers of a kernel, by operand. */
 export function readsOf(kernel: LoopKernel): { loads: Set<number>; gathers: Set<number>; indexed: boolean } {
@@ -79,6 +103,10 @@ export const rootsOf = (kernel: LoopKernel): Expr[] =>
 export function placesRead(step: Step): Set<Place> {
   if (step.kind === "check") return new Set(step.values.map((v) => v.place));
   if (step.kind === "opaque") return new Set(step.accesses.filter((_, i) => !step.written.has(i)).map((a) => a.place));
+  if (step.kind === "product") {
+    const loaded = loadsOf(step.kernel.epilogue.map((s) => s.value));
+    return new Set(step.accesses.filter((_, i) => i < 2 || (i > 2 && loaded.has(i - 2))).map((a) => a.place));
+  }
   const { loads, gathers } = readsOf(step.kernel);
   const places = new Set([...loads, ...gathers].map((i) => (step.accesses[i] as Access).place));
   for (const s of step.kernel.stores) if (s.accumulate) places.add((step.accesses[s.operand] as Access).place);
@@ -87,7 +115,7 @@ export function placesRead(step: Step): Set<Place> {
 
 export function placesWritten(step: Step): Set<Place> {
   if (step.kind === "check") return new Set();
-  const written = step.kind === "opaque" ? step.written : new Set(step.kernel.stores.map((s) => s.operand));
+  const written = step.kind === "loop" ? new Set(step.kernel.stores.map((s) => s.operand)) : step.written;
   return new Set([...written].map((i) => (step.accesses[i] as Access).place));
 }
 
@@ -97,3 +125,19 @@ export const vectorStep = (stride: number): VectorStep =>
 /** The axis a kernel's vectors run along, −1 where it has none. */
 export const vectorAxis = (kernel: { outer: number; inner: number; vector: "inner" | "outer" }): number =>
   kernel.vector === "inner" ? kernel.outer + kernel.inner - 1 : kernel.outer - 1;
+
+/** Who writes a place, and who reads it. */
+export function census(steps: readonly Step[]): { writers: Map<Place, number[]>; readers: Map<Place, number[]> } {
+  const writers = new Map<Place, number[]>();
+  const readers = new Map<Place, number[]>();
+  const note = (map: Map<Place, number[]>, place: Place, i: number): void => {
+    const list = map.get(place);
+    if (list === undefined) map.set(place, [i]);
+    else list.push(i);
+  };
+  steps.forEach((step, i) => {
+    for (const p of placesWritten(step)) note(writers, p, i);
+    for (const p of placesRead(step)) note(readers, p, i);
+  });
+  return { writers, readers };
+}

@@ -38,7 +38,7 @@ export function inline(reader: LoopStep, at: number, writer: LoopStep, made: Sto
 const dot = (x: readonly number[], y: readonly number[]): number =>
   x.reduce((sum, v, i) => sum + v * (y[i] as number), 0);
 
-interface Fit {
+export interface Fit {
   /** The reader, perhaps with axes cut. */
   readonly step: LoopStep;
   /** For each axis of the reader, how far one step of it goes along each axis of the writer. */
@@ -48,7 +48,7 @@ interface Fit {
 }
 
 /** Lays the reader's axes over the writer's, cutting those of the reader that cover several of the writer's. */
-function fit(reader: LoopStep, at: number, sizes: readonly number[], target: Access): Fit | null {
+export function fit(reader: LoopStep, at: number, sizes: readonly number[], target: Access): Fit | null {
   // The writer's axes by falling stride. One of size 1 is never moved along.
   const axes = sizes.map((n, axis) => ({ axis, n, stride: target.strides[axis] as number })).filter((x) => x.n > 1);
   axes.sort((x, y) => y.stride - x.stride);

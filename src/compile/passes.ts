@@ -1,6 +1,16 @@
 /** What makes a recording smaller: work done twice is done once, maps move into whoever reads them, and what nobody reads goes. */
-import { type Expr, type LoopKernel, type Store, topological } from "../kernel/ir.js";
-import { type Access, type LoopStep, type Place, placesRead, placesWritten, readsOf, type Step } from "./graph.js";
+import { type Expr, type LoopKernel, type MatmulKernel, type Store, topological } from "../kernel/ir.js";
+import { fuseEpilogues } from "./epilogues.js";
+import {
+  type Access,
+  census,
+  type LoopStep,
+  type Place,
+  placesRead,
+  placesWritten,
+  readsOf,
+  type Step,
+} from "./graph.js";
 import { inline } from "./inline.js";
 
 /** All of it. `needed` are the places that are read after the function has ended. */
@@ -10,23 +20,7 @@ export function optimise(steps: readonly Step[], needed: ReadonlySet<Place>): St
     changed = inlineMaps(graph, needed);
     graph = eliminateDead(graph, needed);
   }
-  return graph;
-}
-
-/** Who writes a place, and how many read it. */
-function census(steps: readonly Step[]): { writers: Map<Place, number[]>; readers: Map<Place, number[]> } {
-  const writers = new Map<Place, number[]>();
-  const readers = new Map<Place, number[]>();
-  const note = (map: Map<Place, number[]>, place: Place, i: number): void => {
-    const list = map.get(place);
-    if (list === undefined) map.set(place, [i]);
-    else list.push(i);
-  };
-  steps.forEach((step, i) => {
-    for (const p of placesWritten(step)) note(writers, p, i);
-    for (const p of placesRead(step)) note(readers, p, i);
-  });
-  return { writers, readers };
+  return fuseEpilogues(graph, needed);
 }
 
 /** Drops what is written but never read, a store at a time. */
@@ -75,7 +69,11 @@ const numberOf = (e: Expr): number => {
 };
 
 /** Names a kernel's structure: equal keys compile to equal code. */
-export function kernelKey(kernel: LoopKernel): string {
+export function kernelKey(kernel: LoopKernel | MatmulKernel): string {
+  if (kernel.kind === "matmul") {
+    const stores = kernel.epilogue.map((s) => `${s.operand}=${numberOf(s.value)}`);
+    return `product|${kernel.type}|${kernel.extras}|${kernel.scalars}|${stores}`;
+  }
   const operands = kernel.operands.map((o) => `${o.type}/${o.step}`).join(",");
   const stores = kernel.stores
     .map((s) => `${s.operand}=${numberOf(s.value)}${s.per}${s.at === null ? "" : `@${numberOf(s.at)}`}${s.accumulate}`)

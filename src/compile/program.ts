@@ -1,6 +1,6 @@
 /** From a graph to something that runs: memory planned, kernels compiled, launches prepared. */
 
-import type { Buffer, Engine } from "../device/engine.js";
+import type { Buffer, Engine, Executable } from "../device/engine.js";
 import { type Each, LaunchList, type PreparedLaunch, type Program } from "../device/program.js";
 import { itemBytes } from "../ops/dtype.js";
 import { Executables } from "../ops/executables.js";
@@ -11,6 +11,7 @@ import {
   type CheckStep,
   type LoopStep,
   type Place,
+  type ProductStep,
   type Provider,
   placesRead,
   placesWritten,
@@ -79,14 +80,10 @@ export class Replay {
           list.push({ launch, operand, offset: a.offset });
         }
       });
-      if (step.kind === "opaque") {
-        const { executable, params, units, work } = step;
-        launches.push({ executable, buffers, offsets, params, units, work });
-        continue;
-      }
-      const { params, units, work } = argumentsOf(step);
-      const base = params.length - step.scalars.length;
-      step.scalars.forEach((s, i) => {
+      const { params, units, work } = step.kind === "loop" ? argumentsOf(step) : step;
+      const scalars = step.kind === "opaque" ? [] : step.scalars;
+      const base = params.length - scalars.length;
+      scalars.forEach((s, i) => {
         if (typeof s === "number") params[base + i] = s;
         else {
           const uses = slots.get(s.provider) ?? [];
@@ -94,17 +91,16 @@ export class Replay {
           uses.push({ launch, param: base + i, index: s.index });
         }
       });
-      launches.push({
-        executable: executables.get(engine, kernelKey(step.kernel), () => step.kernel),
-        buffers,
-        offsets,
-        params,
-        units,
-        work,
-      });
+      const known = step.kind === "loop" ? null : step.executable;
+      const executable = known ?? this.compiled(step as LoopStep | ProductStep);
+      launches.push({ executable, buffers, offsets, params, units, work });
     }
     close(null);
     this.program = engine.prepare?.(launches) ?? new LaunchList(engine, launches);
+  }
+
+  private compiled({ kernel }: LoopStep | ProductStep): Executable {
+    return executables.get(this.engine, kernelKey(kernel), () => kernel);
   }
 
   /** Says where a place lies in the next run: `moved` elements from where it was recorded. */
@@ -181,7 +177,7 @@ export class Replay {
 
 const bytesOfOperand = (step: Exclude<Step, CheckStep>, operand: number): number => {
   if (step.kind === "loop") return itemBytes[(step.kernel.operands[operand] as { type: keyof typeof itemBytes }).type];
-  const { kernel } = step.executable;
+  const kernel = step.kind === "product" ? step.kernel : step.executable.kernel;
   // The taps of a convolution are int32.
   return kernel.kind === "loop" || (kernel.kind === "convolution" && operand === 3) ? 4 : itemBytes[kernel.type];
 };

@@ -96,7 +96,9 @@ export class Recorder implements Capture {
         this.steps.push({ kind: "loop", kernel, sizes: Array.from(params.subarray(0, axes)), accesses, scalars });
       } else {
         const accesses = places.map((place, i): Access => ({ place, offset: offsets[i] as number, strides: [] }));
-        this.steps.push({ kind: "opaque", executable, accesses, written, params: params.slice(0, count), units, work });
+        const rest = { executable, accesses, written, params: params.slice(0, count), units, work };
+        if (kernel.kind === "matmul") this.steps.push({ kind: "product", kernel, ...rest, scalars: [] });
+        else this.steps.push({ kind: "opaque", ...rest });
       }
       run(engine, executable, buffers, offsets, params, count, units, work);
     };

@@ -1,5 +1,5 @@
 /**
- * The kernel language: typed expressions over an index space, and the two kinds of kernel built of them.
+ * The kernel language: typed expressions over an index space, and the kinds of kernel built of them.
  *
  * Nothing here knows a CPU, a GPU or a syntax. `ops/` builds expressions, `derive.ts` differentiates them, `expand.ts`
  * rewrites the transcendental functions into the primitive operations below, and one renderer a target (`c/`, `wasm/`) turns what is left into code. A renderer therefore implements only the primitives.
@@ -152,19 +152,27 @@ export interface LoopKernel {
   readonly vector: "inner" | "outer";
 }
 
+/** What the epilogue of a product writes: operand 0 is C, the others follow it. */
+export interface Finish {
+  readonly operand: number;
+  readonly value: Expr;
+}
+
 /**
- * C[b, m, n] = finish(Σ_k A[b, m, k] · B[b, k, n]), any strides on A and B, C of unit stride along n.
- * `finish` is an expression of `load 0` (the sum; f32 or f64) and, where `bias`, `load 1` (bias[n]).
+ * C[b, m, n] = Σ_k A[b, m, k] · B[b, k, n], any strides on A and B, C of unit stride along n; and an epilogue, which runs on
+ * sums that are still in the cache. There, `load 0` is the sum (f32 or f64), and `load i` reads the i-th operand after C, of the
+ * same type and with any strides; `extras` tells how each moves along n. C holds the sum unless the epilogue stores another value.
  *
- * Launch arguments, float64: addresses of A, B, C, bias (0 if none), scratch; then
- * batch, M, N, K, strides A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, bias_n.
+ * Launch arguments, float64: addresses of A, B, C and the extras; batch, M, N, K, strides A_b, A_m, A_k, B_b, B_k, B_n, C_b,
+ * C_m; for each extra its strides along b, m and n; the scalars. An engine may want them in another order, and adds its own.
  */
 export interface MatmulKernel {
   readonly kind: "matmul";
   readonly name: string;
   readonly type: "float32" | "float64";
-  readonly bias: boolean;
-  readonly finish: Expr | null;
+  readonly extras: readonly Step[];
+  readonly scalars: readonly ValueType[];
+  readonly epilogue: readonly Finish[];
 }
 
 /**

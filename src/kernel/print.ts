@@ -45,15 +45,15 @@ function printMatmul(kernel: MatmulKernel): string {
     "  for b, m, n:",
     "    load0 = sum over k of A[b, m, k] * B[b, k, n]",
   ];
-  if (kernel.bias) lines.push("    load1 = bias[n]");
+  kernel.extras.forEach((step, i) => lines.push(`    load${i + 1} = X${i + 1}[b, m, n], ${step} along n`));
   const writer = new Writer(() => "");
-  const value =
-    kernel.finish === null
-      ? kernel.bias
-        ? "load0 + load1"
-        : "load0"
-      : writer.value(kernel.finish, "    ", [kernel.finish]);
-  return [...lines, ...writer.lines, `    C[b, m, n] = ${value}`].join("\n");
+  const roots = kernel.epilogue.map((s) => s.value);
+  for (const { operand, value } of kernel.epilogue) {
+    const to = operand === 0 ? "C" : `X${operand}`;
+    writer.lines.push(`    ${to}[b, m, n] = ${writer.value(value, "    ", roots)}`);
+  }
+  if (!kernel.epilogue.some((s) => s.operand === 0)) writer.lines.push("    C[b, m, n] = load0");
+  return [...lines, ...writer.lines].join("\n");
 }
 
 function printLoop(kernel: LoopKernel): string {

@@ -1,17 +1,17 @@
 /**
  * Matrix products in all their shapes. Products of a few rows are reductions (they run at the speed of memory); larger ones
- * go to the engine's packed schedule, 16-bit floats by way of float32; integers always reduce. Bias and activation run in the product's own kernel.
+ * go to the engine's packed schedule, 16-bit floats by way of float32; integers always reduce. A bias is added in the product's own kernel;
+ * `torch.compile` puts more there.
  */
 import { isGradEnabled } from "../autograd/mode.js";
 import { record, records } from "../autograd/tape.js";
 import { DTypeError, ShapeError } from "../errors.js";
-import { expand as expandMath } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
-import type { Expr } from "../kernel/ir.js";
+import { type Expr, type MatmulKernel, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { expand, sum } from "./broadcast.js";
 import { deviceOf, emptyTensor } from "./core.js";
-import { isFloating, promoteTypes } from "./dtype.js";
+import { type DType, isFloating, promoteTypes } from "./dtype.js";
 import { Executables } from "./executables.js";
 import { launch } from "./launch.js";
 import { outerGradient } from "./outer.js";
@@ -30,7 +30,8 @@ const dotBias = new Rows("dotBias", 3, (args) => [
 const fewRows = 3;
 
 const executables = new Executables();
-const params = new Float64Array(16);
+/** See MatmulKernel. A bias stands still along the batch and the rows. */
+const params = new Float64Array(15);
 
 /** A matrix as it lies in a tensor's memory, or the first of a batch: its strides along rows and columns, and between matrices. */
 interface Matrix {
@@ -76,12 +77,7 @@ function packed(
   const { device, dtype } = a.tensor;
   const out = emptyTensor(to, dtype, device);
   if (batch === 0) return out;
-  const type = dtype as "float32" | "float64";
-  const e = executables.get(device.engine, keys[type][bias === null ? 0 : 1], () => {
-    const value = type === "float32" ? "f32" : "f64";
-    const finish = bias === null ? null : expandMath(k.add(k.load(0, value), k.load(1, value)));
-    return { kind: "matmul", name: "matmul", type, bias: bias !== null, finish };
-  });
+  const e = executables.get(device.engine, keyOf(dtype, bias), () => productKernel(dtype, bias));
   params[0] = batch;
   params[1] = M;
   params[2] = N;
@@ -94,17 +90,34 @@ function packed(
   params[9] = b.column;
   params[10] = M * N;
   params[11] = N;
-  params[12] = bias === null ? 0 : (bias.strides[0] as number);
+  params[14] = bias === null ? 0 : (bias.strides[0] as number);
   const buffers = [a.tensor.buffer, b.tensor.buffer, out.buffer];
   const offsets = [a.tensor.offset, b.tensor.offset, out.offset];
   if (bias !== null) {
     buffers.push(bias.buffer);
     offsets.push(bias.offset);
   }
-  launch(device.engine, e, buffers, offsets, params, 13, batch * M, batch * M * N * K * 2);
+  launch(device.engine, e, buffers, offsets, params, bias === null ? 12 : 15, batch * M, batch * M * N * K * 2);
   return out;
 }
-const keys = { float32: ["float32", "float32bias"], float64: ["float64", "float64bias"] } as const;
+
+/** How a bias lies: side by side as a rule, and then its additions run in vectors. */
+const unitBias = (bias: Tensor): boolean => bias.strides[0] === 1;
+const keyOf = (dtype: DType, bias: Tensor | null): string =>
+  keys[dtype as keyof typeof keys][bias === null ? 0 : unitBias(bias) ? 1 : 2];
+const keys = {
+  float32: ["float32", "float32 bias", "float32 strided bias"],
+  float64: ["float64", "float64 bias", "float64 strided bias"],
+} as const;
+
+function productKernel(dtype: DType, bias: Tensor | null): MatmulKernel {
+  const type = dtype as MatmulKernel["type"];
+  const plain: MatmulKernel = { kind: "matmul", name: "matmul", type, extras: [], scalars: [], epilogue: [] };
+  if (bias === null) return plain;
+  const value = valueTypeOf[type];
+  const sum = k.add(k.load(0, value), k.load(1, value));
+  return { ...plain, extras: [unitBias(bias) ? "unit" : "strided"], epilogue: [{ operand: 0, value: sum }] };
+}
 
 /**
  * (batch, M, K) × (batch, K, N) → (batch, M, N), given the shape `to`, with bias of shape (N); unrecorded. Strides may be

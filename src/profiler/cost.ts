@@ -139,17 +139,18 @@ function loopCost(
   return { bytes, flops: s.flops.element * elements + s.flops.row * rows };
 }
 
-/** 2·batch·M·N·K, as everybody counts it; the bias and what follows the sums are not. */
+/** 2·batch·M·N·K, as everybody counts it; what follows the sums is not. */
 function matmulCost(kernel: MatmulKernel, params: Float64Array): Cost {
   const [batch, M, N, K, aBatch, aM, aK, bBatch, bK, bN] = params as unknown as number[];
-  const size = (sizes: (number | undefined)[], strides: (number | undefined)[]): number =>
+  const size = (sizes: (number | undefined)[], strides: ArrayLike<number | undefined>): number =>
     sizes.reduce<number>((n, s, i) => (strides[i] === 0 ? n : n * (s as number)), 1);
   const product = (batch as number) * (M as number) * (N as number);
+  const extras = kernel.extras.map((_, i) => size([batch, M, N], params.subarray(12 + 3 * i)));
   const elements =
     size([batch, M, K], [aBatch, aM, aK]) +
     size([batch, K, N], [bBatch, bK, bN]) +
     product +
-    (kernel.bias ? (N as number) : 0);
+    extras.reduce((sum, n) => sum + n, 0);
   return { bytes: elements * bytesOf[kernel.type], flops: 2 * product * (K as number) };
 }
 

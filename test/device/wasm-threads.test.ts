@@ -214,23 +214,24 @@ describe("wasm threads", () => {
       kind: "matmul",
       name: "mm",
       type: "float32",
-      bias: false,
-      finish: null,
+      extras: [],
+      scalars: [],
+      epilogue: [],
     } as const;
     const n = 200;
     const run = lonely.compile(kernel);
     const [a, b, c] = [0, 1, 2].map(() => lonely.alloc(4 * n * n));
     for (const buffer of [a!, b!])
       new Float32Array(lonely.view(buffer).buffer, lonely.view(buffer).byteOffset, n * n).fill(1);
-    const params = Float64Array.of(1, n, n, n, 0, n, 1, 0, n, 1, 0, n, 0);
+    const params = Float64Array.of(1, n, n, n, 0, n, 1, 0, n, 1, 0, n);
     // nobody answers to the call: the launching thread does it all
-    lonely.launch(run, [a!, b!, c!], [0, 0, 0], params, 13, n, n * n * n);
+    lonely.launch(run, [a!, b!, c!], [0, 0, 0], params, 12, n, n * n * n);
     expect(started).toEqual([0, 1]);
     const view = lonely.view(c!);
     expect(new Float32Array(view.buffer, view.byteOffset, n * n).every((x) => x === n)).toBe(true);
     failed();
     expect(lonely.threads).toBe(1);
-    lonely.launch(run, [a!, b!, c!], [0, 0, 0], params, 13, n, n * n * n);
+    lonely.launch(run, [a!, b!, c!], [0, 0, 0], params, 12, n, n * n * n);
     expect(started).toEqual([0, 1]);
   });
 

@@ -1,6 +1,6 @@
 /** Runs a kernel on an engine and in the interpreter on equal data, for the tests of both CPU engines. */
-import type { Buffer, Engine } from "../../src/device/engine.js";
-import type { LoopKernel, MatmulKernel } from "../../src/kernel/ir.js";
+import type { Buffer, Engine, Executable } from "../../src/device/engine.js";
+import { constant, type LoopKernel, load, type MatmulKernel, make, scalar } from "../../src/kernel/ir.js";
 import { interpretLoop, interpretMatmul, type MatmulSizes, type Memory, type Value, type View } from "./interpreter.js";
 
 export const bytesIn = (data: Memory): Uint8Array => new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
@@ -53,6 +53,17 @@ export function expectLoop(
   return own.map((v) => v.data);
 }
 
+const executables = new WeakMap<Engine, Map<MatmulKernel, Executable>>();
+
+function compiled(engine: Engine, kernel: MatmulKernel): Executable {
+  const known = executables.get(engine) ?? new Map<MatmulKernel, Executable>();
+  executables.set(engine, known);
+  const executable = known.get(kernel) ?? engine.compile(kernel);
+  known.set(kernel, executable);
+  return executable;
+}
+
+/** Gives the data of C and of the extras afterwards. */
 export function runMatmul(
   engine: Engine,
   kernel: MatmulKernel,
@@ -60,9 +71,10 @@ export function runMatmul(
   a: View,
   b: View,
   c: View,
-  bias: View | null,
-): Memory {
-  const views = bias === null ? [a, b, c] : [a, b, c, bias];
+  extras: readonly View[] = [],
+  scalars: readonly Value[] = [],
+): Memory[] {
+  const views = [a, b, c, ...extras];
   const buffers = views.map((v) => upload(engine, v.data));
   const params = Float64Array.from([
     size.batch,
@@ -73,11 +85,11 @@ export function runMatmul(
     ...b.strides,
     c.strides[0],
     c.strides[1],
-    bias === null ? 0 : bias.strides[0],
+    ...extras.flatMap((v) => v.strides),
+    ...scalars.map(Number),
   ]);
-  const executable = engine.compile(kernel);
   engine.launch(
-    executable,
+    compiled(engine, kernel),
     buffers,
     views.map((v) => v.offset),
     params,
@@ -85,7 +97,7 @@ export function runMatmul(
     size.batch * size.m,
     0,
   );
-  return download(engine, buffers[2], c.data);
+  return [c, ...extras].map((v, i) => download(engine, buffers[2 + i], v.data));
 }
 
 export function expectMatmul(
@@ -94,12 +106,64 @@ export function expectMatmul(
   a: View,
   b: View,
   c: View,
-  bias: View | null,
-): Memory {
-  const out = c.data.slice() as Memory;
-  interpretMatmul(kernel, size, a, b, { ...c, data: out }, bias);
-  return out;
+  extras: readonly View[] = [],
+  scalars: readonly Value[] = [],
+): Memory[] {
+  const [out, ...others] = [c, ...extras].map((v) => ({ ...v, data: v.data.slice() as Memory }));
+  interpretMatmul(kernel, size, a, b, out, others, scalars);
+  return [out, ...others].map((v) => v.data);
 }
+
+/** The epilogues that engines are tested with, for sums of `type`: each with the extras and the scalars that it wants. */
+export const epilogues = (type: MatmulKernel["type"]): readonly MatmulKernel[] => kernels[type];
+
+function makeEpilogues(type: MatmulKernel["type"]): MatmulKernel[] {
+  const t = type === "float32" ? "f32" : "f64";
+  const x = [0, 1, 2, 3].map((i) => load(i, t));
+  const sum = make("add", t, [x[0], x[1]]);
+  const leaky = make("select", t, [
+    make("lt", "bool", [sum, constant(0, t)]),
+    make("mul", t, [sum, constant(0.25, t)]),
+    sum,
+  ]);
+  const cut = make("cast", t, [make("cast", "i32", [make("mul", t, [x[0], constant(8, t)])])]);
+  const kernel = { kind: "matmul", name: "mm", type, scalars: [] } as const;
+  return [
+    { ...kernel, extras: [], epilogue: [] },
+    { ...kernel, extras: [], epilogue: [{ operand: 0, value: make("abs", t, [x[0]]) }] },
+    { ...kernel, extras: ["unit"], epilogue: [{ operand: 0, value: sum }] },
+    { ...kernel, extras: ["strided"], epilogue: [{ operand: 0, value: leaky }] },
+    { ...kernel, extras: ["unit"], epilogue: [{ operand: 0, value: make("add", t, [cut, x[1]]) }] },
+    // A scale, a number for each row, a residual that the result replaces; the sum stays in C.
+    {
+      ...kernel,
+      extras: ["uniform", "unit"],
+      scalars: [t, "bool"],
+      epilogue: [
+        {
+          operand: 2,
+          value: make("select", t, [
+            scalar(1, "bool"),
+            make("add", t, [make("mul", t, [make("mul", t, [x[0], scalar(0, t)]), x[1]]), x[2]]),
+            x[0],
+          ]),
+        },
+      ],
+    },
+    // Two results, of which one reads what the other replaces.
+    {
+      ...kernel,
+      extras: ["strided", "unit", "unit"],
+      epilogue: [
+        { operand: 0, value: make("mul", t, [x[0], x[3]]) },
+        { operand: 3, value: make("sub", t, [x[1], x[0]]) },
+        { operand: 2, value: x[3] },
+      ],
+    },
+  ];
+}
+
+const kernels = { float32: makeEpilogues("float32"), float64: makeEpilogues("float64") };
 
 /** Equal element by element: NaN equals NaN, floats within `tolerance` relative to 1 and to the expected. */
 export function difference(got: Memory, want: Memory, tolerance: number): string | null {

@@ -352,16 +352,18 @@ export interface MatmulSizes {
   readonly k: number;
 }
 
-/** A, B and C with strides (batch, row, column); `bias` with its one stride. */
+/** A, B, C and the extras with strides (batch, row, column). */
 export function interpretMatmul(
   kernel: MatmulKernel,
   size: MatmulSizes,
   a: View,
   b: View,
   c: View,
-  bias: View | null,
+  extras: readonly View[],
+  scalars: readonly Value[],
 ): void {
   const type = kernel.type === "float32" ? "f32" : "f64";
+  const operands = [c, ...extras];
   for (let z = 0; z < size.batch; z++)
     for (let m = 0; m < size.m; m++)
       for (let n = 0; n < size.n; n++) {
@@ -371,13 +373,15 @@ export function interpretMatmul(
           sum += x * Number(b.data[b.offset + z * b.strides[0] + k * b.strides[1] + n * b.strides[2]]);
         }
         sum = Number(fit(sum, type));
-        const offset = bias === null ? 0 : Number(bias.data[bias.offset + n * bias.strides[0]]);
-        const finish = (e: Expr): Value => {
+        const at = (v: View): number => v.offset + z * v.strides[0] + m * v.strides[1] + n * v.strides[2];
+        const value = (e: Expr): Value => {
           if (e.op === "const") return e.value;
-          if (e.op === "load") return e.slot === 0 ? sum : offset;
-          return apply(e, e.args.map(finish));
+          if (e.op === "scalar") return scalars[e.slot];
+          if (e.op === "load") return e.slot === 0 ? sum : operands[e.slot].data[at(operands[e.slot])];
+          return apply(e, e.args.map(value));
         };
-        const out = kernel.finish === null ? fit(sum + offset, type) : finish(kernel.finish);
-        c.data[c.offset + z * c.strides[0] + m * c.strides[1] + n * c.strides[2]] = Number(out);
+        const results = kernel.epilogue.map((s) => ({ view: operands[s.operand], value: value(s.value) }));
+        c.data[at(c)] = sum;
+        for (const { view, value } of results) view.data[at(view)] = Number(value);
       }
 }

@@ -48,11 +48,22 @@ it("prints a matrix product with its epilogue", () => {
   const sum = make("add", "f32", [load(0, "f32"), load(1, "f32")]);
   const finish = make("select", "f32", [make("lt", "bool", [sum, constant(0, "f32")]), constant(0, "f32"), sum]);
   expect(
-    printKernel({ kind: "matmul", name: "linear", type: "float32", bias: true, finish }),
+    printKernel({
+      kind: "matmul",
+      name: "linear",
+      type: "float32",
+      extras: ["unit"],
+      scalars: [],
+      epilogue: [
+        { operand: 0, value: finish },
+        { operand: 1, value: sum },
+      ],
+    }),
   ).toBe(`matmul linear: float32
   for b, m, n:
     load0 = sum over k of A[b, m, k] * B[b, k, n]
-    load1 = bias[n]
+    load1 = X1[b, m, n], unit along n
     t0: f32 = (load0 + load1)
-    C[b, m, n] = ((t0 < 0) ? 0 : t0)`);
+    C[b, m, n] = ((t0 < 0) ? 0 : t0)
+    X1[b, m, n] = t0`);
 });

@@ -2,6 +2,7 @@
 import * as os from "node:os";
 import { CompileError, DeviceError } from "../../errors.js";
 import { renderConvolution } from "../../kernel/c/convolution.js";
+import { renderEpilogue } from "../../kernel/c/epilogue.js";
 import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
 import type { Vectors } from "../../kernel/c/micro.js";
@@ -22,6 +23,8 @@ export interface NativeExecutable extends Executable {
   readonly id: number;
   /** Bytes of one element of each operand of a loop. */
   readonly itemBytes: readonly number[];
+  /** The address of a product's epilogue; 0 where there is none. */
+  readonly epilogue: number;
   /** What one element of the index space costs, roughly in scalar operations. */
   readonly cost: number;
   /** The same kernel on other schedules, compiled when a launch first wants them; null where it has no such schedule. */
@@ -78,6 +81,7 @@ export class NativeEngine implements Engine {
   private readonly memory: NativeMemory;
   private readonly args: Float64Array;
   private readonly load: (path: string) => number;
+  private readonly entry: (id: number) => number;
   private readonly error: () => string;
   /** What a launch is, beside its arguments: kernel, units, chunk, threads. A call without arguments costs a fifth. */
   private readonly job: Float64Array;
@@ -88,6 +92,8 @@ export class NativeEngine implements Engine {
   private readonly flush: (on: number) => number;
   private readonly tiling: Tiling;
   private readonly launcher: Launcher;
+  /** Products, by type: those that differ in their epilogue alone are one library. */
+  private readonly products = new Map<string, number>();
   private scratch: NativeBuffer | null = null;
   private partials: NativeBuffer | null = null;
   private readonly streamBytes: number;
@@ -99,6 +105,7 @@ export class NativeEngine implements Engine {
   ) {
     const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
+    this.entry = library.func("double cresset_entry(int id)") as (id: number) => number;
     this.error = library.func("const char* cresset_error()") as () => string;
     this.go = library.func("void cresset_go()") as () => void;
     this.replay = library.func("void cresset_replay(double list, int from, int to)") as NativeEngine["replay"];
@@ -166,19 +173,27 @@ export class NativeEngine implements Engine {
 
   compile(kernel: Kernel): NativeExecutable {
     const started = performance.now();
-    const source =
-      kernel.kind === "loop"
-        ? renderLoop(kernel)
-        : kernel.kind === "matmul"
-          ? renderMatmul(kernel, this.tiling)
-          : renderConvolution(kernel, this.vectors);
-    const id = this.build(kernel, source);
-    this.onCompile?.(kernel, performance.now() - started, source);
+    const sources: string[] = [];
+    const made = (source: string, contract: boolean): number => {
+      sources.push(source);
+      return this.build(source, contract);
+    };
+    let id: number;
+    let epilogue = 0;
+    if (kernel.kind === "loop") id = made(renderLoop(kernel), false);
+    else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), true);
+    else {
+      id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), true);
+      this.products.set(kernel.type, id);
+      if (kernel.epilogue.length > 0) epilogue = this.entry(made(renderEpilogue(kernel), false));
+    }
+    this.onCompile?.(kernel, performance.now() - started, sources.join("\n"));
     const loop = kernel.kind === "loop" ? kernel : null;
     const itemBytes = kernel.kind === "loop" ? kernel.operands.map((o) => bytesOf[o.type]) : [];
     return {
       kernel,
       id,
+      epilogue,
       itemBytes,
       cost: costOf(kernel),
       stream: loop !== null && streams(loop) ? { id: null } : null,
@@ -187,10 +202,10 @@ export class NativeEngine implements Engine {
     };
   }
 
-  private build(kernel: Kernel, source: string): number {
-    // Contraction would change the digits of element-wise results between engines; products want fused multiply-add.
-    // They come unrolled already: -O3 would only take longer.
-    const extra = kernel.kind === "loop" ? ["-ffp-contract=off"] : ["-ffp-contract=fast", "-O2"];
+  /** Contraction would change the digits of element-wise results between engines; products want fused multiply-add. */
+  private build(source: string, contract: boolean): number {
+    // Micro-kernels come unrolled already: -O3 would only take longer.
+    const extra = contract ? ["-ffp-contract=fast", "-O2"] : ["-ffp-contract=off"];
     let { file, fresh } = this.compiler.library(source, extra);
     let id = this.load(file);
     if (id < 0 && !fresh) {
@@ -205,7 +220,7 @@ export class NativeEngine implements Engine {
     if (variant.id === null) {
       const started = performance.now();
       const source = renderLoop(kernel, schedule);
-      variant.id = this.build(kernel, source);
+      variant.id = this.build(source, false);
       this.onCompile?.(kernel, performance.now() - started, source);
     }
     return variant.id;
@@ -223,7 +238,7 @@ export class NativeEngine implements Engine {
     const e = executable as NativeExecutable;
     const { kernel } = e;
     if (kernel.kind === "matmul") {
-      launchMatmul(this.launcher, e.id, kernel, this.tiling, buffers, offsets, params);
+      launchMatmul(this.launcher, e, kernel, this.tiling, buffers, offsets, params);
       return;
     }
     if (kernel.kind === "convolution") {

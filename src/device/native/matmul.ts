@@ -5,6 +5,9 @@ import type { Buffer } from "../engine.js";
 import type { Launcher } from "./launcher.js";
 import type { NativeBuffer } from "./memory.js";
 
+/** batch, M, N, K; the strides of A along b, m, k, of B along b, k, n, of C along b, m. */
+type Numbers = [number, number, number, number, number, number, number, number, number, number, number, number];
+
 const batchArgument = matmulArguments.indexOf("batch");
 /** Elements of B up to which packing costs more than it spares, and rows of A with which it is always so. */
 const smallB = 1 << 13;
@@ -12,7 +15,7 @@ const fewRows = 28;
 
 export function launchMatmul(
   launcher: Launcher,
-  id: number,
+  { id, epilogue }: { readonly id: number; readonly epilogue: number },
   kernel: MatmulKernel,
   tiling: Tiling,
   buffers: readonly Buffer[],
@@ -25,21 +28,7 @@ export function launchMatmul(
     const b = buffers[i] as NativeBuffer | undefined;
     return b === undefined ? 0 : b.address + (offsets[i] as number) * bytes;
   };
-  const [batch, rows, columns, K, A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, bias_n] = params as unknown as number[] as [
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [batch, rows, columns, K, A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m] = params as unknown as number[] as Numbers;
   if (batch * rows * columns === 0) return;
   const NR = sliverColumns(tiling, bytes);
   const padded = (n: number): number => Math.ceil(n / NR) * NR;
@@ -58,18 +47,24 @@ export function launchMatmul(
   args[0] = address(turned ? 1 : 0);
   args[1] = address(turned ? 0 : 1);
   args[2] = address(2);
-  args[3] = address(3);
-  args[4] = packed ? launcher.scratch((batch * K * slivers * NR + NR) * bytes) : 0;
+  args[3] = packed ? launcher.scratch((batch * K * slivers * NR + NR) * bytes) : 0;
+  args[4] = epilogue;
   let at = batchArgument;
   const put = (...values: readonly number[]): void => {
     for (const v of values) args[at++] = v;
   };
   put(batch, M, N, K);
-  if (turned) put(B_b, B_n, B_k, A_b, A_k, A_m, C_b, 1, C_m, bias_n, 0);
-  else put(A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, 1, 0, bias_n);
+  if (turned) put(B_b, B_n, B_k, A_b, A_k, A_m, C_b, 1, C_m);
+  else put(A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, 1);
   // Blocks of nearly equal depth, as few as there may be.
   const depth = Math.max(1, Math.ceil(K / Math.max(1, Math.ceil(K / tiling.depth))));
-  put(tile, packed ? 1 : 0, blockM, blockN, depth);
+  put(turned ? 1 : 0, tile, packed ? 1 : 0, blockM, blockN, depth);
+  const { extras, scalars } = kernel;
+  for (let i = 0; i < extras.length; i++) {
+    put(address(3 + i));
+    for (let axis = 0; axis < 3; axis++) put(params[12 + 3 * i + axis] as number);
+  }
+  for (let i = 0; i < scalars.length; i++) put(params[12 + 3 * extras.length + i] as number);
   const packUnits = packed ? batch * slivers * Math.ceil(K / depth) : 0;
   if (packUnits > 0) {
     launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 16)), batch * K * N < 1 << 15 ? 1 : threads);

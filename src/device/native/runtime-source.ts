@@ -66,6 +66,9 @@ int cresset_load(const char* path) {
   return id;
 }
 
+/* Where the function of that number is: a kernel may be told to call another. */
+double cresset_entry(int id) { return (double)(uintptr_t)table[id]; }
+
 double cresset_address(void* memory) { return (double)(uintptr_t)memory; }
 
 /* Large fresh memory is touched first by a kernel: huge pages spare it hundreds of page faults a megabyte. */

@@ -19,8 +19,6 @@ import { Pool, poolBytes, type Run, type WorkerHost } from "./pool.js";
 const ARGUMENTS = 4096;
 const ARGUMENTS_AT = poolBytes;
 const FIRST = ARGUMENTS_AT / 8;
-/** Addresses at the start of a matrix product's arguments. */
-const MATMUL_ADDRESSES = 5;
 
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const THREAD_WORK = 1 << 18;
@@ -70,7 +68,7 @@ function costOf(kernel: Kernel): number {
 function sizesOf(kernel: Kernel): number[] {
   if (kernel.kind === "loop") return kernel.operands.map((o) => bytesOf[o.type]);
   const size = bytesOf[kernel.type];
-  return kernel.kind === "matmul" ? [size, size, size, size] : [size, size, size, 4, size];
+  return kernel.kind === "matmul" ? [size, size, size, ...kernel.extras.map(() => size)] : [size, size, size, 4, size];
 }
 
 let relaxed: boolean | null = null;
@@ -200,12 +198,12 @@ export class WasmEngine implements Engine {
     const threads = most < 2 ? 1 : Math.min(this.threads, most);
     const step = Math.ceil(matmulScratch(type, N, K) / 64) * 64;
     this.reserveScratch(threads * step);
-    this.resolve(e, buffers, offsets, MATMUL_ADDRESSES + count + 2);
+    const n = buffers.length;
+    this.resolve(e, buffers, offsets, n + count + 2);
     const scratch = heap.address(this.scratch as WasmBuffer);
     const tasks = matmulTasks(type, this.features.relaxed, batch, M, N, threads);
     const { f64 } = heap;
-    if (buffers.length === 3) f64[FIRST + 3] = 0;
-    const at = FIRST + MATMUL_ADDRESSES;
+    const at = FIRST + n;
     for (let i = 0; i < count; i++) f64[at + i] = params[i];
     f64[at + count] = tasks.rows;
     f64[at + count + 1] = tasks.columns;

@@ -41,6 +41,10 @@ export function cConstant(value: number | bigint, type: ValueType): string {
   return type === "u32" ? `${v}u` : String(v);
 }
 
+/** A scalar argument, which is a double, as its type. */
+export const cScalar = (type: ValueType, argument: string): string =>
+  `${type === "u32" ? "(unsigned)(long long)" : `(${cType[type]})`}${argument}`;
+
 /** How the surroundings spell leaves and folds. */
 export interface Names {
   load(slot: number, type: ValueType): string;

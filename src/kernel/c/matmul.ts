@@ -4,9 +4,8 @@
  * block of A into tiles of rows and runs the micro-kernels of `micro.ts`. A small B whose rows are contiguous is read where it
  * lies. Any strides come in through packing; columns beyond the last are zeros in the last sliver, and not stored.
  */
-import type { Expr, MatmulKernel } from "../ir.js";
-import { cType, emitExpr, type Names } from "./expression.js";
-import { lanesOf, tileKernels, transpose, type Vectors, vectorTypes } from "./micro.js";
+import { epiloguePointer } from "./epilogue.js";
+import { lanesOf, type MatrixType, tileKernels, transpose, type Vectors, vectorTypes } from "./micro.js";
 
 export interface Tiling {
   /** Bytes of a vector register. */
@@ -30,13 +29,13 @@ export function tilingFor({ bytes, count }: Vectors): Tiling {
 /** Columns of one sliver of B. */
 export const sliverColumns = (t: Tiling, bytes: number): number => (t.vector / bytes) * t.columns;
 
-/** Where the numbers of the argument block stand: those of MatmulKernel, with a stride for every dimension, and the blocks. */
+/** Where the numbers of the argument block stand; those of the epilogue (`epilogue.ts`) follow. */
 export const matmulArguments = [
   "A",
   "B",
   "C",
-  "bias",
   "scratch",
+  "epilogue", // the address of a function, or 0
   "batch",
   "M",
   "N",
@@ -50,29 +49,35 @@ export const matmulArguments = [
   "C_b",
   "C_m",
   "C_n",
-  "bias_m",
-  "bias_n",
+  "turned", // 1 where C is computed as its transpose
   "tile", // rows of a tile
   "packed", // 0 where B is read as it lies
   "block_m",
   "block_n",
   "block_k",
 ] as const;
+const pointers = 4;
 
-export function renderMatmul(kernel: MatmulKernel, tiling: Tiling): string {
-  const lanes = lanesOf(kernel.type, tiling.vector);
+/** The epilogue runs on so many columns at a time: long loops that read the sums from the second-level cache. */
+const finishColumns = 256;
+
+/** The product alone: it is the same library whatever its epilogue. */
+export function renderMatmul(type: MatrixType, tiling: Tiling): string {
+  const lanes = lanesOf(type, tiling.vector);
   const { rows: MR, columns, depth: KC } = tiling;
-  const argument = (name: (typeof matmulArguments)[number]): number => matmulArguments.indexOf(name);
-  const long = matmulArguments.slice(5).map((name) => `const long ${name} = (long)args[${argument(name)}];`);
-  const pointer = (name: "A" | "B" | "C" | "bias" | "scratch"): string =>
-    `T* const ${name} = (T*)(unsigned long)args[${argument(name)}];`;
+  const declare = matmulArguments.map((name, i) => {
+    if (name === "epilogue") return `${epiloguePointer(type, "const epilogue")} = (void*)(unsigned long)args[${i}];`;
+    return i < pointers
+      ? `T* const ${name} = (T*)(unsigned long)args[${i}];`
+      : `const long ${name} = (long)args[${i}];`;
+  });
 
   return `${vectorTypes(lanes)}
 enum { MR = ${MR}, NR = ${columns * lanes.width}, KC = ${KC}, MC = ${MR * tiling.blockTiles} };
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 #define ARGUMENTS \\
-  ${[pointer("A"), pointer("B"), pointer("C"), pointer("bias"), pointer("scratch"), ...long].join(" \\\n  ")} \\
+  ${declare.join(" \\\n  ")} \\
   const long slivers = (N + NR - 1) / NR;
 
 ${transpose(lanes)}
@@ -144,10 +149,9 @@ void run(const double* args, long begin, long end) {
         const long depth = MIN(block_k, K - k0);
         const int first = k0 == 0;
         const int last = k0 + block_k >= K;
-        (void)last;
         packA(panel, A + b * A_b + mc * A_m + k0 * A_k, height, tile, depth, A_m, A_k);
         const T* const block = packed ? scratch + (b * K + k0) * slivers * NR : B + b * B_b + k0 * B_k;
-        for (long n = n0; n < n1; n += NR) {
+        for (long n = n0, finished = n0; n < n1; n += NR) {
           const long columns = MIN(NR, n1 - n);
           /* Beyond B there may be no memory: its last tile begins so early that it ends with it. */
           const long skip = packed || n + NR <= N ? 0 : n + NR - N;
@@ -176,7 +180,14 @@ void run(const double* args, long begin, long end) {
                   }
               }
             }
-${finish(kernel)}
+          }
+          const long end = n + columns;
+          if (last && epilogue && (end == n1 || end - finished >= ${finishColumns})) {
+            T* const c = C + b * C_b + mc * C_m + finished * C_n;
+            const double* const own = args + ${matmulArguments.length};
+            if (turned) epilogue(c, C_n, end - finished, height, b, finished, mc, own);
+            else epilogue(c, C_m, height, end - finished, b, mc, finished, own);
+            finished = end;
           }
         }
       }
@@ -184,34 +195,4 @@ ${finish(kernel)}
   }
 }
 `;
-}
-/** The epilogue runs on a tile that is still in the first-level cache. */
-function finish(kernel: MatmulKernel): string {
-  if (kernel.finish === null) return "";
-  const type = kernel.type === "float32" ? "f32" : "f64";
-  const lines: string[] = [];
-  const never = (): string => {
-    throw new Error("a matrix product's epilogue has only loads 0 and 1");
-  };
-  const names: Names = {
-    load: (slot) => (slot === 0 ? "c[i * C_m + j * step]" : "bias[(mc + m + i) * bias_m + (n + j) * bias_n]"),
-    gather: never,
-    scalar: never,
-    index: never,
-    fold: never,
-  };
-  const value = emitExpr(kernel.finish as Expr, new Map(), lines, names);
-  // The common case of unit stride gets a loop of its own, which compilers vectorise.
-  const body = (step: string): string => `for (long i = 0; i < rows; i++) {
-                const long step = ${step};
-                #pragma GCC ivdep
-                for (long j = 0; j < columns; j++) {
-                  ${lines.join("\n                  ")}
-                  c[i * C_m + j * step] = (${cType[type]})${value};
-                }
-              }`;
-  return `            if (last) {
-              if (C_n == 1) ${body("1")}
-              else ${body("C_n")}
-            }`;
 }

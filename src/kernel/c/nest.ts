@@ -8,7 +8,7 @@
  */
 import type { Expr, LoopKernel, StorageType } from "../ir.js";
 import { below, isSerial, layoutOf, type Stages, stagesOf } from "../stages.js";
-import { cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
+import { cScalar, cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
 
 /** Ends of a loop, as C. */
 export interface Range {
@@ -93,8 +93,7 @@ export class LoopNest {
       }
     });
     kernel.scalars.forEach((type, i) => {
-      const wide = type === "u32" ? "(unsigned)(long long)" : `(${cType[type]})`;
-      this.line(`const ${cType[type]} c${i} = ${wide}A[${layout.scalar(i)}];`);
+      this.line(`const ${cType[type]} c${i} = ${cScalar(type, `A[${layout.scalar(i)}]`)};`);
     });
   }
 

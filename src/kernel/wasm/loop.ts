@@ -7,7 +7,7 @@
 import { bytesOf, type Expr, type LoopKernel, type ValueType } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
 import { loadScalar, storeElements, storeScalar } from "./memory.js";
-import { emitFold, wasmTypeOf } from "./ops.js";
+import { emitFold, readArgument } from "./ops.js";
 import { type Pass, Plan, single, type Variant } from "./plan.js";
 import { type Accumulators, accumulators, CHUNK, Sums } from "./sums.js";
 import { ARGS, BEGIN, END, type Part, type Pointers, Units } from "./units.js";
@@ -65,17 +65,7 @@ class LoopRenderer {
     const { operands } = kernel;
     const axes = Array.from({ length: kernel.outer + kernel.inner }, (_, a) => a);
     let slot = 0;
-    const read = (type: ValueType | "address"): number => {
-      const local = f.local(type === "address" ? "i32" : wasmTypeOf[type]);
-      f.get(ARGS).memory("f64.load", 8 * slot++);
-      if (type === "address" || type === "u32") f.op("i32.trunc_sat_f64_u");
-      else if (type === "i32") f.op("i32.trunc_sat_f64_s");
-      else if (type === "i64") f.op("i64.trunc_sat_f64_s");
-      else if (type === "f32") f.op("f32.demote_f64");
-      else if (type === "bool") f.f64(0).op("f64.ne");
-      f.set(local);
-      return local;
-    };
+    const read = (type: ValueType | "address"): number => readArgument(f, ARGS, slot++, type);
     const base = operands.map(() => read("address"));
     const size = axes.map(() => read("i32"));
     const used = new Set([...plan.passes, plan.row].flatMap((p) => p.slots));

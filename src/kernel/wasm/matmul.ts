@@ -7,9 +7,9 @@
  * A unit is a task: some rows and columns of one matrix of the batch. Each packs what it needs into the scratch of the thread
  * that runs it. How a product is cut changes no digit: each number is added up along K in the same order.
  */
-import { type Expr, type MatmulKernel, make, topological } from "../ir.js";
+import { type Expr, type MatmulKernel, topological } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
-import { emit, localTypeOf, pushConstant } from "./ops.js";
+import { emit, localTypeOf, pushConstant, readArgument, splat } from "./ops.js";
 import { copyTile, counted, microKernel, pack, type Shape, shapeFor } from "./tile.js";
 
 /** Rows of A in a block (a multiple of a tile's rows), steps of K, columns of B. A's block stays in the second-level cache. */
@@ -77,30 +77,34 @@ export function matmulScratch(type: MatmulKernel["type"], n: number, k: number):
 export function renderMatmul(kernel: MatmulKernel, features: MatmulFeatures): Uint8Array<ArrayBuffer> {
   const shape = shapeFor(kernel.type, features.relaxed);
   const module = new ModuleBuilder(features.shared);
-  const finish = epilogue(module, kernel, shape);
-  const run = driver(module, shape, finish);
+  const run = driver(module, kernel, shape, epilogueOf(module, kernel, shape));
   return module.encode(run);
 }
 
-/** finish(c, rows, columns, row stride, bias, bias stride): applies the epilogue in place. Null where there is none. */
-function epilogue(module: ModuleBuilder, kernel: MatmulKernel, shape: Shape): FunctionBuilder | null {
-  const type = kernel.type === "float32" ? "f32" : "f64";
-  const { size, lanes, scalar } = shape;
-  let root = kernel.finish;
-  if (root === null) {
-    if (!kernel.bias) return null;
-    root = make("add", type, [make("load", type, [], 0, 0), make("load", type, [], 0, 1)]);
-  }
-  const value = root;
-  const f = module.function(["i32", "i32", "i32", "i32", "i32", "i32"]);
-  const [C, ROWS, COLUMNS, STRIDE, BIAS, BIAS_STRIDE] = [0, 1, 2, 3, 4, 5];
-  const c = f.local("i32");
-  const b = f.local("i32");
-  const j = f.local("i32");
-  const i = f.local("i32");
-  const limit = f.local("i32");
+/** Numbers of the argument block: addresses of A, B, C and the extras, batch … C_m, the extras' strides, the scalars, the task's size. */
+const fixedNumbers = 12;
+const firstNumber = (kernel: MatmulKernel): number => 3 + kernel.extras.length;
+const firstScalar = (kernel: MatmulKernel): number => firstNumber(kernel) + fixedNumbers + 3 * kernel.extras.length;
+
+/**
+ * finish(args, rows, columns, then for C and each extra operand where it starts and its strides along rows and columns): applies
+ * the epilogue to sums in place. Null where there is none.
+ */
+function epilogueOf(module: ModuleBuilder, kernel: MatmulKernel, shape: Shape): FunctionBuilder | null {
+  const { epilogue, extras } = kernel;
+  if (epilogue.length === 0) return null;
+  const { lanes, scalar } = shape;
+  const steps = ["unit", ...extras] as const;
+  const f = module.function(new Array<"i32">(3 + 3 * steps.length).fill("i32"));
+  const [ARGS, ROWS, COLUMNS] = [0, 1, 2];
+  const start = (operand: number): number => 3 + 3 * operand;
+  const at = steps.map(() => f.local("i32"));
+  const [i, j, limit] = [f.local("i32"), f.local("i32"), f.local("i32")];
+  const scalars = kernel.scalars.map((type, s) => readArgument(f, ARGS, firstScalar(kernel) + s, type));
   // four lanes hold no 64-bit type
-  const vector = lanes === 2 || topological([value]).every((e) => e.type !== "f64" && e.type !== "i64");
+  const vector =
+    !extras.includes("strided") &&
+    (lanes === 2 || topological(epilogue.map((s) => s.value)).every((e) => e.type !== "f64" && e.type !== "i64"));
   const evaluate = (width: 1 | 2 | 4): void => {
     const known = new Map<Expr, number>();
     const push = (e: Expr): void => {
@@ -113,37 +117,43 @@ function epilogue(module: ModuleBuilder, kernel: MatmulKernel, shape: Shape): Fu
         pushConstant(f, e.value, e.type, width);
         return;
       }
-      if (e.op === "load") f.get(e.slot === 0 ? c : b).memory(width > 1 ? "v128.load" : `${scalar}.load`);
-      else emit(f, e, width, (k) => push(e.args[k]));
+      if (e.op === "scalar") {
+        f.get(scalars[e.slot]);
+        splat(f, e.type, width);
+      } else if (e.op === "load") {
+        const uniform = steps[e.slot] === "uniform";
+        f.get(at[e.slot]).memory(width > 1 && !uniform ? "v128.load" : `${scalar}.load`);
+        if (uniform) splat(f, e.type, width);
+      } else emit(f, e, width, (k) => push(e.args[k]));
       const made = f.local(localTypeOf(e.type, width));
       f.tee(made);
       known.set(e, made);
     };
-    f.get(c);
-    push(value);
-    f.memory(width > 1 ? "v128.store" : `${scalar}.store`);
-    f.get(c)
-      .i32(width * size)
-      .op("i32.add")
-      .set(c);
-    f.get(b).get(BIAS_STRIDE);
-    if (width > 1) f.i32(width).op("i32.mul");
-    f.op("i32.add").set(b);
+    // All values before any is stored: a result may lie where an operand is read.
+    const results = epilogue.map(({ operand, value }) => {
+      push(value);
+      const made = f.local(localTypeOf(value.type, width));
+      f.set(made);
+      return { operand, made };
+    });
+    for (const { operand, made } of results) {
+      f.get(at[operand])
+        .get(made)
+        .memory(width > 1 ? "v128.store" : `${scalar}.store`);
+    }
+    steps.forEach((step, operand) => {
+      if (step === "uniform") return;
+      f.get(at[operand]).get(start(operand) + 2);
+      if (width > 1) f.i32(width).op("i32.mul");
+      f.op("i32.add").set(at[operand]);
+    });
     f.get(j).i32(width).op("i32.add").set(j);
   };
-  f.get(BIAS)
-    .op("i32.eqz")
-    .if(() => f.i32(size).set(BIAS_STRIDE));
-  f.i32(0).set(limit);
-  // vectors only where the bias lies side by side
-  if (vector)
-    f.get(BIAS_STRIDE)
-      .i32(size)
-      .op("i32.eq")
-      .if(() => f.get(COLUMNS).i32(-lanes).op("i32.and").set(limit));
   counted(f, i, ROWS, () => {
-    f.get(C).set(c).get(BIAS).set(b).i32(0).set(j);
+    steps.forEach((_, operand) => f.get(start(operand)).set(at[operand]));
+    f.i32(0).set(j);
     if (vector) {
+      f.get(COLUMNS).i32(-lanes).op("i32.and").set(limit);
       f.repeat(
         () => f.get(j).get(limit).op("i32.lt_s"),
         () => evaluate(lanes),
@@ -153,13 +163,24 @@ function epilogue(module: ModuleBuilder, kernel: MatmulKernel, shape: Shape): Fu
       () => f.get(j).get(COLUMNS).op("i32.lt_s"),
       () => evaluate(1),
     );
-    f.get(C).get(STRIDE).op("i32.add").set(C);
+    steps.forEach((_, operand) =>
+      f
+        .get(start(operand))
+        .get(start(operand) + 1)
+        .op("i32.add")
+        .set(start(operand)),
+    );
   });
   return f;
 }
 
 /** run(args, begin, end, scratch): the loops over blocks. */
-function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | null): FunctionBuilder {
+function driver(
+  module: ModuleBuilder,
+  kernel: MatmulKernel,
+  shape: Shape,
+  finish: FunctionBuilder | null,
+): FunctionBuilder {
   const { size, rows: high, columns: wide } = shape;
   const packA = pack(module, shape, high);
   const packB = pack(module, shape, wide);
@@ -169,19 +190,23 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
   const [ARGS, BEGIN, END, SCRATCH] = [0, 1, 2, 3];
   let slot = 0;
   const read = (scale: number): number => {
-    const local = f.local("i32");
-    f.get(ARGS)
-      .memory("f64.load", 8 * slot++)
-      .op(scale === 0 ? "i32.trunc_sat_f64_u" : "i32.trunc_sat_f64_s");
-    if (scale > 1) f.i32(scale).op("i32.mul");
-    f.set(local);
+    const local = readArgument(f, ARGS, slot++, scale === 0 ? "address" : "i32");
+    if (scale > 1) f.get(local).i32(scale).op("i32.mul").set(local);
     return local;
   };
-  const [A, B, C, bias] = [read(0), read(0), read(0), read(0)];
-  slot += 2; // scratch, of which each thread has its own, and the batch, which the units say
+  const [A, B, C] = [read(0), read(0), read(0)];
+  const addresses = kernel.extras.map(() => read(0));
+  slot += 1; // the batch, which the units say
   const [M, N, K] = [read(1), read(1), read(1)];
-  const strides = Array.from({ length: 9 }, () => read(size));
-  const [aBatch, aRow, aStep, bBatch, bStep, bColumn, cBatch, cRow, biasStep] = strides;
+  const strides = Array.from({ length: 8 }, () => read(size));
+  const [aBatch, aRow, aStep, bBatch, bStep, bColumn, cBatch, cRow] = strides;
+  const extras = addresses.map((address) => ({
+    address,
+    batch: read(size),
+    row: read(size),
+    column: read(size),
+  }));
+  slot += kernel.scalars.length; // which the epilogue reads
   const [taskRows, taskColumns] = [read(1), read(1)];
   const i32 = (): number => f.local("i32");
   const add = (to: number, ...rest: (readonly [number, number])[]): void => {
@@ -343,10 +368,14 @@ function driver(module: ModuleBuilder, shape: Shape, finish: FunctionBuilder | n
         if (finish !== null) {
           f.get(k0).get(kc).op("i32.add").get(K).op("i32.ge_s");
           f.if(() => {
+            f.get(ARGS).get(mc).get(nc);
             add(c, [i0, cRow]);
-            f.get(n0).i32(size).op("i32.mul").op("i32.add").get(mc).get(nc).get(cRow);
-            add(bias, [n0, biasStep]);
-            f.i32(0).get(bias).op("select").get(biasStep).call(finish);
+            f.get(n0).i32(size).op("i32.mul").op("i32.add").get(cRow).i32(size);
+            for (const x of extras) {
+              add(x.address, [matrix, x.batch], [i0, x.row], [n0, x.column]);
+              f.get(x.row).get(x.column);
+            }
+            f.call(finish);
           });
         }
         f.get(i0).i32(MC).op("i32.add").set(i0);

@@ -63,6 +63,19 @@ export function pushConstant(f: FunctionBuilder, value: number | bigint, type: V
 }
 
 /** Turns the single value on the stack into a vector of equal lanes. */
+/** Reads number `slot` of the argument block that the local `block` points to, as its type, into a local. */
+export function readArgument(f: FunctionBuilder, block: number, slot: number, type: ValueType | "address"): number {
+  const local = f.local(type === "address" ? "i32" : wasmTypeOf[type]);
+  f.get(block).memory("f64.load", 8 * slot);
+  if (type === "address" || type === "u32") f.op("i32.trunc_sat_f64_u");
+  else if (type === "i32") f.op("i32.trunc_sat_f64_s");
+  else if (type === "i64") f.op("i64.trunc_sat_f64_s");
+  else if (type === "f32") f.op("f32.demote_f64");
+  else if (type === "bool") f.f64(0).op("f64.ne");
+  f.set(local);
+  return local;
+}
+
 export function splat(f: FunctionBuilder, type: ValueType, lanes: Lanes): void {
   if (lanes === 1) return;
   if (type === "bool") {
