@@ -94,6 +94,8 @@ describe.runIf(engine !== null).each(settings)("native matrix product, %j, threa
       for (const x of layouts)
         for (const y of layouts) {
           for (const k of [255, 256, 257, 303, 304, 305, 319, 320, 321, 609, 700]) check(type, 2, [1, 20, 40, k], x, y);
+          for (const n of [2047, 2048, 2049]) check(type, 2, [1, 30, n, 5], x, y);
+          check(type, 6, [1, 7, 4100, 310], x, y);
           check(type, 0, [1, 150, 35, 330], x, y);
           check(type, 2, [1, 10, 300, 330], x, y);
           check(type, 2, [1, 300, 10, 330], x, y);

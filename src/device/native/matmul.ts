@@ -35,7 +35,6 @@ export function launchMatmul(
   // Columns are padded to whole slivers and rows are not: a narrow C is computed as its transpose, Bᵀ·Aᵀ.
   const turned = columns * padded(rows) < 0.75 * rows * padded(columns);
   const [M, N] = turned ? [columns, rows] : [rows, columns];
-  const slivers = Math.ceil(N / NR);
   const unit = (turned ? A_m : B_n) === 1;
   const packed = !(unit && N >= NR && (K * N <= smallB || M <= fewRows));
   const threads = launcher.threadsFor(batch * M * N * K);
@@ -43,12 +42,11 @@ export function launchMatmul(
   const least = Math.ceil(M / tiling.rows);
   const even = Math.ceil(least / threads) * threads;
   const tile = Math.ceil(M / (M / even >= tiling.rows * 0.7 ? even : least));
-  const [blockM, blockN] = blocks(M, N, batch, slivers, NR, threads, tile);
+  const [blockM, blockN] = blocks(M, N, batch, tile, NR, threads);
   args[0] = address(turned ? 1 : 0);
   args[1] = address(turned ? 0 : 1);
   args[2] = address(2);
-  args[3] = packed ? launcher.scratch((batch * K * slivers * NR + NR) * bytes) : 0;
-  args[4] = epilogue;
+  args[3] = epilogue;
   let at = batchArgument;
   const put = (...values: readonly number[]): void => {
     for (const v of values) args[at++] = v;
@@ -65,39 +63,31 @@ export function launchMatmul(
     for (let axis = 0; axis < 3; axis++) put(params[12 + 3 * i + axis] as number);
   }
   for (let i = 0; i < scalars.length; i++) put(params[12 + 3 * extras.length + i] as number);
-  const packUnits = packed ? batch * slivers * Math.ceil(K / depth) : 0;
-  if (packUnits > 0) {
-    launcher.run(id + 1, packUnits, Math.ceil(packUnits / (threads * 16)), batch * K * N < 1 << 15 ? 1 : threads);
-  }
   const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
   launcher.run(id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);
 }
 
-/** Task sizes: rows or columns cut so that the threads finish together. */
-function blocks(
-  M: number,
-  N: number,
-  batch: number,
-  slivers: number,
-  NR: number,
-  threads: number,
-  tile: number,
-): [number, number] {
+/**
+ * Rows and columns of a task: whole tiles, so that the threads finish together and pack little twice. Packing a number takes as long as
+ * a sliver's worth of multiplications.
+ */
+function blocks(M: number, N: number, batch: number, tile: number, NR: number, threads: number): [number, number] {
   if (threads === 1 || batch >= threads * 4) return [M, N];
-  const rowTiles = Math.ceil(M / tile);
-  const byRows = cut(rowTiles, threads, 4);
-  // Every task packs all of A's rows that it reads: columns are cut once a thread.
-  const byColumns = cut(slivers, threads, 1);
-  return byRows.span / rowTiles <= byColumns.span / slivers ? [byRows.size * tile, N] : [M, byColumns.size * NR];
-}
-
-/** Cuts `tiles` into at most `threads·most` tasks of equal size; `span` is what the busiest thread runs. */
-function cut(tiles: number, threads: number, most: number): { size: number; span: number } {
-  let best = { size: tiles, span: tiles };
-  for (let each = 1; each <= most; each++) {
-    const size = Math.ceil(tiles / (threads * each));
-    const span = Math.ceil(Math.ceil(tiles / size) / threads) * size;
-    if (span <= best.span) best = { size, span };
+  const down = Math.ceil(M / tile);
+  const across = Math.ceil(N / NR);
+  const most = Math.max(1, Math.floor((2 * threads) / batch));
+  let best: [number, number] = [M, N];
+  let least = Infinity;
+  for (let rows = 1; rows <= Math.min(down, most); rows++) {
+    for (let columns = 1; columns <= Math.min(across, most) && rows * columns <= most; columns++) {
+      const high = Math.ceil(down / rows) * tile;
+      const wide = Math.ceil(across / columns) * NR;
+      const tasks = batch * Math.ceil(M / high) * Math.ceil(N / wide);
+      const cost = Math.ceil(tasks / threads) * (high * wide + NR * (high + wide));
+      if (cost >= least) continue;
+      least = cost;
+      best = [high, wide];
+    }
   }
   return best;
 }

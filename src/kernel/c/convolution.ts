@@ -9,7 +9,16 @@
  */
 import { type ConvolutionTuning, convolutionBlocks, convolutionNumbers, convolutionPointers } from "../convolution.js";
 import type { ConvolutionKernel } from "../ir.js";
-import { lanesOf, type MatrixType, rowKernels, tileKernels, transpose, type Vectors, vectorTypes } from "./micro.js";
+import {
+  lanesOf,
+  type MatrixType,
+  rowKernels,
+  tileKernels,
+  transpose,
+  type Vectors,
+  vectorTypes,
+  workspace,
+} from "./micro.js";
 
 interface Tile {
   readonly rows: number;
@@ -43,28 +52,13 @@ export function renderConvolution(kernel: ConvolutionKernel, vectors: Vectors): 
   const numbers = [...convolutionNumbers, ...convolutionBlocks].map(
     (name, i) => `const long ${name} = (long)args[${pointers.length + i}];`,
   );
-  return `${vectorTypes(lanes)}
+  return `${workspace}
+${vectorTypes(lanes)}
 enum { NR = ${tile.columns * lanes.width}, MR = ${tile.rows} };
-extern int posix_memalign(void**, unsigned long, unsigned long);
-extern void free(void*);
-extern void abort(void);
-
 #define ARGUMENTS \\
   ${[...pointers, ...numbers].join(" \\\n  ")}
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
-
-/* Memory of this thread's own, kept for the next launch. */
-static void* workspace(unsigned long bytes) {
-  static __thread void* memory = 0;
-  static __thread unsigned long size = 0;
-  if (size < bytes) {
-    free(memory);
-    if (posix_memalign(&memory, 64, bytes)) abort();
-    size = bytes;
-  }
-  return memory;
-}
 
 /* Taps are (phase, depth, row, column of a plane; element of the weights). */
 #define PLACE(t) (taps[5 * (t)] * P_f + taps[5 * (t) + 1] * P_d + taps[5 * (t) + 2] * P_h + taps[5 * (t) + 3])

@@ -25,6 +25,21 @@ export function lanesOf(type: MatrixType, vector: number): Lanes {
 
 const range = (n: number): number[] => [...Array(n).keys()];
 
+/** Memory of a thread's own, kept from one launch to the next. */
+export const workspace = `extern int posix_memalign(void**, unsigned long, unsigned long);
+extern void free(void*);
+extern void abort(void);
+static void* workspace(unsigned long bytes) {
+  static __thread void* memory = 0;
+  static __thread unsigned long size = 0;
+  if (size < bytes) {
+    free(memory);
+    if (posix_memalign(&memory, 64, bytes)) abort();
+    size = bytes;
+  }
+  return memory;
+}`;
+
 /** T, V and W; loads and stores of the first `n` lanes of a vector, which touch no memory beyond them. */
 export function vectorTypes({ type, vector, width }: Lanes): string {
   const scalar = type === "float32" ? "float" : "double";
