@@ -485,6 +485,22 @@ describe.each(["native", "wasm"] as const)("torch.compile on %s", (engine) => {
     for (let i = 0; i < 3; i++) expect(outer(torch.full([2], i)).tolist()).toEqual([4 * i, 4 * i]);
   });
 
+  test("a fold keeps its digits whatever map joins it", () => {
+    const norm = new nn.LayerNorm(300);
+    const plain = (x: Tensor): Tensor[] => [
+      norm.forward(F.gelu(x)),
+      x.exp().sum(1),
+      F.softmax(F.gelu(x).mul(3), 1),
+      F.gelu(x).var(1),
+      F.logSoftmax(x.sigmoid().mul(x), 1),
+    ];
+    const f = torch.compile(plain);
+    for (let i = 0; i < 2; i++) {
+      const x = torch.randn([5, 300]);
+      expect(f(x).map((t) => t.tolist())).toEqual(plain(x).map((t) => t.tolist()));
+    }
+  });
+
   test("a map may be read through views, broadcast, folded, and across what changes its input", () => {
     const plain = (x: Tensor, y: Tensor): Tensor[] => {
       const doubled = x.mul(2);

@@ -34,6 +34,22 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     torch.setNumThreads(count);
   };
 
+  it("sums rows in chunks, and what is left of them", () => {
+    on(1);
+    for (const n of [
+      15, 16, 17, 31, 32, 33, 127, 128, 129, 143, 144, 255, 256, 257, 287, 288, 289, 4095, 4096, 4097, 4225,
+    ]) {
+      const data = numbers(3 * n);
+      const x = torch.fromTypedArray(data, [3, n]);
+      const rows = [0, 1, 2].map((r) => data.subarray(r * n, r * n + n));
+      const sums = rows.map((row) => row.reduce((s, v) => s + v, 0));
+      expect(differs(x.sum(1).toTypedArray(), sums, 1e-6), `sum ${n}`).toBeNull();
+      const spread = rows.map((row, r) => row.reduce((s, v) => s + (v - (sums[r] as number) / n) ** 2, 0) / n);
+      expect(differs(x.var(1, { correction: 0 }).toTypedArray(), spread, 1e-5), `variance ${n}`).toBeNull();
+      expect(x.double().sum(1).tolist()).toEqual(sums);
+    }
+  });
+
   it("folds long rows in parts, whatever the threads", () => {
     for (const n of [65535, 65537, 262143, 262144, 262145, 327679, 327680, 327681]) {
       const data = numbers(2 * n);

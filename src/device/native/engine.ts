@@ -140,8 +140,8 @@ export class NativeEngine implements Engine {
   }
 
   /**
-   * Null where there is no compiler; a CompileError where there is one that does not work. `vectors`: what products and
-   * convolutions are written for, if not the processor's own: how the schedules of others are tested.
+   * Null where there is no compiler; a CompileError where there is one that does not work. `vectors`: what kernels are written
+   * for, if not the processor's own: how the schedules of others are tested.
    */
   static create(onCompile: CompileListener | null = null, vectors?: Vectors): NativeEngine | null {
     const compiler = Compiler.find(detectProcessor());
@@ -180,7 +180,7 @@ export class NativeEngine implements Engine {
     };
     let id: number;
     let epilogue = 0;
-    if (kernel.kind === "loop") id = made(renderLoop(kernel), false);
+    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), false);
     else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), true);
     else {
       id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), true);
@@ -219,7 +219,7 @@ export class NativeEngine implements Engine {
   private variant(kernel: LoopKernel, variant: Variant, schedule: Schedule): number {
     if (variant.id === null) {
       const started = performance.now();
-      const source = renderLoop(kernel, schedule);
+      const source = renderLoop(kernel, this.vectors, schedule);
       variant.id = this.build(source, false);
       this.onCompile?.(kernel, performance.now() - started, source);
     }

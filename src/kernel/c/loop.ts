@@ -5,6 +5,7 @@
  */
 import type { LoopKernel } from "../ir.js";
 import { renderColumns } from "./columns.js";
+import type { Vectors } from "./micro.js";
 import { LoopNest } from "./nest.js";
 import { renderRows } from "./rows.js";
 import { renderSplit } from "./split.js";
@@ -21,8 +22,8 @@ export { streams } from "./stream.js";
  */
 export type Schedule = "plain" | "stream" | "split";
 
-export function renderLoop(kernel: LoopKernel, schedule: Schedule = "plain"): string {
-  const nest = new LoopNest(kernel);
+export function renderLoop(kernel: LoopKernel, vectors: Vectors, schedule: Schedule = "plain"): string {
+  const nest = new LoopNest(kernel, vectors);
   if (schedule === "split") renderSplit(nest);
   else if (schedule === "stream") {
     nest.declare(streamFunction);

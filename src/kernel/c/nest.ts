@@ -9,6 +9,7 @@
 import type { Expr, LoopKernel, StorageType } from "../ir.js";
 import { below, isSerial, layoutOf, type Stages, stagesOf } from "../stages.js";
 import { cScalar, cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
+import type { Vectors } from "./micro.js";
 
 /** Ends of a loop, as C. */
 export interface Range {
@@ -46,7 +47,10 @@ export class LoopNest {
   /** How far from the loop's variable it stands. */
   private shift = "";
 
-  constructor(readonly kernel: LoopKernel) {
+  constructor(
+    readonly kernel: LoopKernel,
+    readonly vectors: Vectors,
+  ) {
     const { outer, inner, vector } = kernel;
     this.layout = layoutOf(kernel);
     this.stages = stagesOf(kernel);
@@ -154,19 +158,40 @@ export class LoopNest {
 
   /** The loop over the vector axis: `roots` says what the body will ask for, so that what stands still is hoisted. */
   vectorLoop({ from, to }: Range, roots: readonly Expr[], body: (lines: string[]) => void, simd = ""): void {
+    const lines = this.loopBody(roots, body);
+    const v = this.variable;
+    if (!this.serial) this.line(simd === "" ? "#pragma GCC ivdep" : `#pragma omp simd ${simd}`);
+    this.open(`for (long ${v} = ${from}; ${v} < ${to}; ${v}++)`);
+    this.endLoop(lines);
+  }
+
+  /** The same in chunks of `length` elements, as long as they fit: a loop over chunks from the variable `at`, and one over `chunk`. */
+  chunkLoop(at: string, to: string, length: number, roots: readonly Expr[], body: (lines: string[]) => void): void {
+    const lines = this.loopBody(roots, body);
+    this.open(`for (; ${to} - ${at} >= ${length}; ${at} += ${length})`);
+    this.line("#pragma omp simd");
+    this.open(`for (long chunk = 0; chunk < ${length}; chunk++)`);
+    this.line(`const long ${this.variable} = ${at} + chunk;`);
+    this.endLoop(lines);
+    this.close();
+  }
+
+  /** Begins a loop: writes what stands still in it, gives what moves. */
+  private loopBody(roots: readonly Expr[], body: (lines: string[]) => void): string[] {
     this.open("");
     this.looping = true;
     this.done = new Map();
-    const v = this.variable;
-    for (const [e, name] of this.readBack) this.done.set(e, `${name}[${v}]`);
+    for (const [e, name] of this.readBack) this.done.set(e, `${name}[${this.variable}]`);
     this.moving.clear();
     const hoisted: string[] = [];
     for (const e of below(roots)) if (!this.moves(e)) this.value(e, hoisted);
     for (const text of hoisted) this.line(text);
     const lines: string[] = [];
     body(lines);
-    if (!this.serial) this.line(simd === "" ? "#pragma GCC ivdep" : `#pragma omp simd ${simd}`);
-    this.open(`for (long ${v} = ${from}; ${v} < ${to}; ${v}++)`);
+    return lines;
+  }
+
+  private endLoop(lines: readonly string[]): void {
     for (const text of lines) this.line(text);
     this.close();
     this.close();

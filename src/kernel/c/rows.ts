@@ -11,6 +11,10 @@ import type { LoopNest, Range } from "./nest.js";
 
 /** Blocks of a row that a fold which only loads reads side by side. */
 const sideBySide = 4;
+/** Rows shorter than so many chunks are not worth joining a chunk's accumulators. */
+const leastChunks = 8;
+/** Numbers that are summed at a time, each into an accumulator of its own: two vectors of float32. */
+const chunkOf = (nest: LoopNest): number => Math.max(16, nest.vectors.bytes / 2);
 /** Values of a row that a later stage needs again lie on the stack up to here. */
 const keptOnStack = 2048;
 
@@ -75,6 +79,18 @@ export function foldRow(
   }
 }
 
+const isFloatSum = (e: Expr): boolean => e.fold === "sum" && (e.type === "f32" || e.type === "f64");
+
+/**
+ * Whether a value takes so much work that its sum need not hurry, as softmax's exponentials: registers are better used for them. What
+ * is made of the row's elements alone does not count, since maps may come and go there, and a sum must keep its digits.
+ */
+function laborious(value: Expr): boolean {
+  const folded = new Map<Expr, boolean>();
+  for (const e of below([value])) folded.set(e, e.op === "reduce" || e.args.some((a) => folded.get(a)));
+  return [...folded.values()].filter(Boolean).length > 8;
+}
+
 /** Folds a range, and with it the `count − 1` blocks after it; `apart` are folded by themselves before they join the row's. */
 function foldBlocks(
   nest: LoopNest,
@@ -87,41 +103,83 @@ function foldBlocks(
   const accumulator = (e: Expr, at: number): string => nest.fold(e) + (apart.includes(e) ? `_${at}` : "");
   const parts = Array.from({ length: count }, (_, at) => at);
   for (const e of apart) for (const at of parts) nest.line(`${cType[e.type]} ${accumulator(e, at)} = ${identity(e)};`);
-  const clauses = stage.flatMap((e) => {
-    const sign = { sum: "+", prod: "*", max: "max", min: "min" }[e.fold as Fold];
-    const clause = `reduction(${sign}:${parts.map((at) => accumulator(e, at)).join(", ")})`;
-    return watchesNaN(e) ? [clause, `reduction(|:${nest.fold(e)}_nan)`] : [clause];
-  });
-  const take = (e: Expr, at: number, lines: string[]): void => {
-    const target = accumulator(e, at);
-    const v = nest.value(e.args[0] as Expr, lines);
-    const array = kept.get(e.args[0] as Expr);
-    if (array !== undefined && !v.startsWith(array)) lines.push(`${array}[${nest.variable}] = ${v};`);
-    if (watchesNaN(e)) {
-      lines.push(`${target} = ${v} ${e.fold === "max" ? ">" : "<"} ${target} ? ${v} : ${target};`);
-      lines.push(`${nest.fold(e)}_nan |= ${v} != ${v};`);
-    } else lines.push(`${target} = ${combine(e, target, v)};`);
+  /* What the loop is at, into what `target` names. */
+  const take = (lines: string[], target: (e: Expr, at: number) => string): void => {
+    const takeAll = (at: number): void => {
+      for (const e of stage) {
+        const t = target(e, at);
+        const v = nest.value(e.args[0] as Expr, lines);
+        const array = kept.get(e.args[0] as Expr);
+        if (array !== undefined && !v.startsWith(array)) lines.push(`${array}[${nest.variable}] = ${v};`);
+        if (watchesNaN(e)) {
+          lines.push(`${t} = ${v} ${e.fold === "max" ? ">" : "<"} ${t} ? ${v} : ${t};`);
+          lines.push(`${nest.fold(e)}_nan |= ${v} != ${v};`);
+        } else lines.push(`${t} = ${combine(e, t, v)};`);
+      }
+    };
+    if (count === 1) takeAll(0);
+    else for (const at of parts) nest.shifted(at * foldBlock, lines, () => takeAll(at));
   };
-  nest.vectorLoop(
-    range,
-    stage.map((e) => e.args[0] as Expr),
-    (lines) => {
-      const takeAll = (at: number): void => {
-        for (const e of stage) take(e, at, lines);
-      };
-      if (count === 1) takeAll(0);
-      else for (const at of parts) nest.shifted(at * foldBlock, lines, () => takeAll(at));
-    },
-    clauses.join(" "),
-  );
+  const roots = stage.map((e) => e.args[0] as Expr);
+  const chunk = chunkOf(nest);
+  const inChunks = !nest.serial && stage.every((e) => isFloatSum(e) && !laborious(e.args[0] as Expr));
+  if (inChunks) {
+    nest.line(`long rest = ${range.from};`);
+    nest.open(`if (${range.to} - rest >= ${leastChunks * chunk})`);
+    foldChunks(nest, stage, parts, chunk, accumulator, (lanes) =>
+      nest.chunkLoop("rest", range.to, chunk, roots, (lines) => take(lines, lanes)),
+    );
+    nest.close();
+  }
+  // Several blocks are whole chunks.
+  if (!inChunks || count === 1) {
+    const clauses = stage.flatMap((e) => {
+      const sign = { sum: "+", prod: "*", max: "max", min: "min" }[e.fold as Fold];
+      const clause = `reduction(${sign}:${parts.map((at) => accumulator(e, at)).join(", ")})`;
+      return watchesNaN(e) ? [clause, `reduction(|:${nest.fold(e)}_nan)`] : [clause];
+    });
+    const rest = { from: inChunks ? "rest" : range.from, to: range.to };
+    nest.vectorLoop(rest, roots, (lines) => take(lines, accumulator), clauses.join(" "));
+  }
   for (const e of apart) {
     for (const at of parts) nest.line(`${nest.fold(e)} = ${combine(e, nest.fold(e), accumulator(e, at))};`);
   }
 }
 
+/**
+ * Sums with an accumulator for each element of a chunk, which `loop` runs over: one vector of sums would wait for each addition.
+ * They join by halves.
+ */
+function foldChunks(
+  nest: LoopNest,
+  stage: readonly Expr[],
+  parts: readonly number[],
+  chunk: number,
+  accumulator: (e: Expr, at: number) => string,
+  loop: (lanes: (e: Expr, at: number) => string) => void,
+): void {
+  const array = (e: Expr, at: number): string => `${nest.fold(e)}_lanes${at}`;
+  const each = (f: (e: Expr, at: number) => void): void => {
+    for (const e of stage) for (const at of parts) f(e, at);
+  };
+  each((e, at) => {
+    nest.line(`${cType[e.type]} ${array(e, at)}[${chunk}] = {0};`);
+  });
+  loop((e, at) => `${array(e, at)}[chunk]`);
+  // Written out, since loops of known length become vectors.
+  for (let half = chunk / 2; half >= 1; half /= 2) {
+    each((e, at) => {
+      nest.line(`for (long c = 0; c < ${half}; c++) ${array(e, at)}[c] += ${array(e, at)}[c + ${half}];`);
+    });
+  }
+  each((e, at) => {
+    nest.line(`${accumulator(e, at)} += ${array(e, at)}[0];`);
+  });
+}
+
 function foldLoop(nest: LoopNest, stage: readonly Expr[], range: Range, kept: ReadonlyMap<Expr, string>): void {
   // Float sums are summed in blocks, so that rounding grows with the number of blocks instead of the row's length.
-  const blocked = stage.filter((e) => e.fold === "sum" && (e.type === "f32" || e.type === "f64"));
+  const blocked = stage.filter(isFloatSum);
   const folded = stage.map((e) => e.args[0] as Expr);
   const wide = !nest.serial && kept.size === 0 && loadsAlone(nest.kernel, folded);
   const { from, to } = range;
@@ -131,7 +189,8 @@ function foldLoop(nest: LoopNest, stage: readonly Expr[], range: Range, kept: Re
     if (wide) {
       const whole = sideBySide * foldBlock;
       nest.open(`for (; ${to} - block >= ${whole}; block += ${whole})`);
-      foldBlocks(nest, stage, { from: "block", to: `block + ${foldBlock}` }, stage, kept, sideBySide);
+      nest.line(`const long stop = block + ${foldBlock};`);
+      foldBlocks(nest, stage, { from: "block", to: "stop" }, stage, kept, sideBySide);
       nest.close();
     }
     nest.open(`for (; block < ${to}; block += ${foldBlock})`);
