@@ -1,5 +1,13 @@
 /** What makes a recording smaller: work done twice is done once, maps move into whoever reads them, and what nobody reads goes. */
-import { type Expr, type LoopKernel, type MatmulKernel, type Store, topological } from "../kernel/ir.js";
+import {
+  bytesOf,
+  type Expr,
+  type LoopKernel,
+  type MatmulKernel,
+  type Operand,
+  type Store,
+  topological,
+} from "../kernel/ir.js";
 import { fuseEpilogues } from "./epilogues.js";
 import {
   type Access,
@@ -168,7 +176,20 @@ function inlineMaps(steps: Step[], needed: ReadonlySet<Place>): boolean {
   return false;
 }
 
+/**
+ * Whether a fold of what `writer` makes could do with numbers of another size in its loop: their vectors have another length, and
+ * the fold would be added up in another order.
+ */
+function keepsLanes({ kernel }: LoopStep, made: Store): boolean {
+  const size = bytesOf[(kernel.operands[made.operand] as Operand).type];
+  const bytes = { f32: 4, i32: 4, u32: 4, f64: 8, i64: 8, bool: size };
+  return topological([made.value]).every(
+    (e) => bytes[e.type] === size && (e.op !== "load" || bytesOf[(kernel.operands[e.slot] as Operand).type] === size),
+  );
+}
+
 function worthwhile(reader: LoopStep, at: number, writer: LoopStep, made: Store, readers: readonly number[]): boolean {
+  if (reader.kernel.inner > 0 && !keepsLanes(writer, made)) return false;
   const work = effort(made.value);
   if (work <= 1) return true;
   if (readers.length > 1) return false;

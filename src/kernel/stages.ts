@@ -65,6 +65,21 @@ export function loadsAlone({ operands }: LoopKernel, folded: readonly Expr[]): b
   );
 }
 
+export const isFloatSum = (e: Expr): boolean => e.fold === "sum" && (e.type === "f32" || e.type === "f64");
+
+/** Expressions of a row's elements and earlier folds that are more work than this leave no registers for more sums. */
+const laborious = 8;
+
+/**
+ * Whether a float sum should not wait for its additions, as it does where little else is done: it gets more accumulators. What is made of
+ * the row's elements alone does not count, since maps may join it there, and a sum keeps its digits.
+ */
+export function isHurriedSum(e: Expr): boolean {
+  const folded = new Map<Expr, boolean>();
+  for (const x of below(e.args)) folded.set(x, x.op === "reduce" || x.args.some((a) => folded.get(a)));
+  return isFloatSum(e) && [...folded.values()].filter(Boolean).length <= laborious;
+}
+
 /** The argument block's layout, counted in float64 numbers. */
 export function layoutOf(kernel: LoopKernel): {
   axes: number;

@@ -486,18 +486,25 @@ describe.each(["native", "wasm"] as const)("torch.compile on %s", (engine) => {
   });
 
   test("a fold keeps its digits whatever map joins it", () => {
-    const norm = new nn.LayerNorm(300);
-    const plain = (x: Tensor): Tensor[] => [
-      norm.forward(F.gelu(x)),
-      x.exp().sum(1),
-      F.softmax(F.gelu(x).mul(3), 1),
-      F.gelu(x).var(1),
-      F.logSoftmax(x.sigmoid().mul(x), 1),
-    ];
-    const f = torch.compile(plain);
-    for (let i = 0; i < 2; i++) {
-      const x = torch.randn([5, 300]);
-      expect(f(x).map((t) => t.tolist())).toEqual(plain(x).map((t) => t.tolist()));
+    for (const n of [40, 300, 20000]) {
+      const norm = new nn.LayerNorm(n);
+      const plain = (x: Tensor): Tensor[] => [
+        norm.forward(F.gelu(x)),
+        x.exp().sum(1),
+        F.softmax(F.gelu(x).mul(3), 1),
+        F.gelu(x).var(1),
+        F.logSoftmax(x.sigmoid().mul(x), 1),
+        x.double().exp().float().sum(1),
+        F.gelu(x).sum(0),
+      ];
+      const f = torch.compile(plain);
+      for (let i = 0; i < 2; i++) {
+        const x = torch.randn([16, n]);
+        const want = plain(x);
+        f(x).forEach((t, k) => {
+          expect(t.tolist(), `result ${k} of rows of ${n}`).toEqual((want[k] as Tensor).tolist());
+        });
+      }
     }
   });
 

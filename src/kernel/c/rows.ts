@@ -4,7 +4,7 @@
  * part of a row and the row's stores.
  */
 import type { Expr, Fold } from "../ir.js";
-import { below, foldBlock, loadsAlone } from "../stages.js";
+import { below, foldBlock, isFloatSum, isHurriedSum, loadsAlone } from "../stages.js";
 import { cConstant, cType } from "./expression.js";
 import { combine, identity, watchesNaN } from "./fold.js";
 import type { LoopNest, Range } from "./nest.js";
@@ -79,18 +79,6 @@ export function foldRow(
   }
 }
 
-const isFloatSum = (e: Expr): boolean => e.fold === "sum" && (e.type === "f32" || e.type === "f64");
-
-/**
- * Whether a value takes so much work that its sum need not hurry, as softmax's exponentials: registers are better used for them. What
- * is made of the row's elements alone does not count, since maps may come and go there, and a sum must keep its digits.
- */
-function laborious(value: Expr): boolean {
-  const folded = new Map<Expr, boolean>();
-  for (const e of below([value])) folded.set(e, e.op === "reduce" || e.args.some((a) => folded.get(a)));
-  return [...folded.values()].filter(Boolean).length > 8;
-}
-
 /** Folds a range, and with it the `count − 1` blocks after it; `apart` are folded by themselves before they join the row's. */
 function foldBlocks(
   nest: LoopNest,
@@ -122,7 +110,7 @@ function foldBlocks(
   };
   const roots = stage.map((e) => e.args[0] as Expr);
   const chunk = chunkOf(nest);
-  const inChunks = !nest.serial && stage.every((e) => isFloatSum(e) && !laborious(e.args[0] as Expr));
+  const inChunks = !nest.serial && stage.every(isHurriedSum);
   if (inChunks) {
     nest.line(`long rest = ${range.from};`);
     nest.open(`if (${range.to} - rest >= ${leastChunks * chunk})`);

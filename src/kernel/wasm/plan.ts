@@ -6,7 +6,7 @@
  * vectors. Vector "outer": the vector axis is level 2 and inner axis j is level 3 + j.
  */
 import { bytesOf, type Expr, type LoopKernel, type Store, topological } from "../ir.js";
-import { below, foldBlock, loadsAlone } from "../stages.js";
+import { below, foldBlock, isFloatSum, isHurriedSum, loadsAlone } from "../stages.js";
 import type { Lanes } from "./ops.js";
 
 /** One run over the inner axes: reductions that need no other of this or a later pass, or the stores per element. */
@@ -45,7 +45,7 @@ function passOf(
   const slots = new Set<number>();
   for (const e of nodes) if (e.op === "load") slots.add(e.slot);
   for (const s of stores) if (s.at === null) slots.add(s.operand);
-  for (const r of roots) if (kept.has(r)) slots.add(kept.get(r) as number);
+  for (const e of nodes) if (kept.has(e)) slots.add(kept.get(e) as number);
   for (const s of slots) if (s >= kernel.operands.length) throw new Error(`${kernel.name}: no operand ${s}`);
   return { reduces, stores, roots, slots: [...slots], scans: nodes.filter((e) => e.op === "scan") };
 }
@@ -137,18 +137,26 @@ export class Plan {
       inner === 0 &&
       all.some((e) => e.op === "load" && kernel.operands[e.slot].step === "strided");
     const size = all.reduce((n, e) => n + (e.args.length > 0 ? 1 : 0), 0);
-    const copies = serial ? 1 : size <= 24 ? 4 : size <= 48 && stages.length > 0 ? 2 : 1;
+    // A row's sums have as many accumulators whatever is summed: a map that joins them must not change their digits.
+    const rows = stages.length > 0 && vector === "inner";
+    const copies = serial ? 1 : rows || size <= 24 ? 4 : size <= 48 && stages.length > 0 ? 2 : 1;
     const variants = [sideBySide(copies, this.lanes)];
     if (copies > 1) variants.push(sideBySide(1, this.lanes));
     if (this.lanes > 1) variants.push(single);
     this.variants = variants;
   }
 
-  /** How a pass that folds, and does little but load, goes through blocks of a row. */
+  /**
+   * How a pass that folds goes through blocks of a row, if it does: for sums that is not to depend on how much the pass computes, since
+   * it shows in their digits.
+   */
   blocks({ reduces, roots }: Pass): Variant | null {
     const { copies, lanes } = this.variants[0];
-    const cheap = copies > 1 && reduces.length > 0 && this.kept.size === 0 && loadsAlone(this.kernel, roots);
-    return cheap ? { copies, lanes, apart: foldBlock } : null;
+    if (copies === 1 || reduces.length === 0) return null;
+    const wanted = reduces.some(isFloatSum)
+      ? reduces.every(isHurriedSum)
+      : this.kept.size === 0 && loadsAlone(this.kernel, roots);
+    return wanted ? { copies, lanes, apart: foldBlock } : null;
   }
 
   /** The level at which `e`, evaluated for every element of a pass, starts to vary. */
