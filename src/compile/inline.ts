@@ -28,6 +28,8 @@ export function inline(reader: LoopStep, at: number, writer: LoopStep, made: Sto
   const fitted = fit(reader, at, writer.sizes, target);
   if (fitted === null) return null;
   const { step, steps, base } = fitted;
+  // A fold along a cut axis would be added up in another order.
+  if (step.kernel.inner !== reader.kernel.inner) return null;
   return substitute(step, at, writer, made, (a) => ({
     place: a.place,
     offset: a.offset + dot(base, a.strides),
