@@ -18,8 +18,9 @@ const inF64 = (f: (...args: Expr[]) => Expr, ...args: Expr[]): Expr =>
   args[0]?.type === "f32" ? cast(f(...args.map((a) => cast(a, "f64"))), "f32") : f(...args);
 
 function extremum(op: "max" | "min", a: Expr, b: Expr): Expr {
-  const wins = op === "max" ? k.lt(b, a) : k.lt(a, b);
-  return select(k.isFloat(a.type) ? k.or(wins, k.isNaN(a)) : wins, a, b);
+  // NaN wins: a comparison with one in a fails. Asked of b, which is often a bound, the test leaves the loop.
+  const loses = op === "max" ? k.le(a, b) : k.le(b, a);
+  return select(k.isFloat(a.type) ? k.or(loses, k.isNaN(b)) : loses, b, a);
 }
 
 const expansions: Record<MathOp, (...args: [Expr, Expr]) => Expr> = {

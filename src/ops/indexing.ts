@@ -8,7 +8,7 @@ import type { Tensor } from "../tensor/tensor.js";
 import * as a from "./arithmetic.js";
 import { expand } from "./broadcast.js";
 import { capturing } from "./capture.js";
-import { scalarLike, tensor } from "./creation.js";
+import { fromTypedArray, scalarLike, tensor } from "./creation.js";
 import { isFloating } from "./dtype.js";
 import { checkedIndices, offsetsOf, put, take, zeroAt } from "./offsets.js";
 import { broadcast, contiguousStrides, type Shape, show, wrapDim } from "./shape.js";
@@ -38,16 +38,19 @@ export function nonzero(x: Tensor): Tensor {
   capturing()?.refuse("asking which entries are true");
   const mask = contiguous(cast(x.detach(), "bool"));
   const bytes = mask.device.engine.view(mask.buffer).subarray(mask.offset, mask.offset + mask.numel());
-  const found: number[] = [];
+  let count = 0;
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) count += 1;
+  const found = new Int32Array(count * x.shape.length);
   const strides = contiguousStrides(x.shape);
+  let at = 0;
   for (let i = 0; i < bytes.length; i++) {
     if (bytes[i] === 0) continue;
-    for (let d = 0; d < x.shape.length; d++)
-      found.push(Math.floor(i / (strides[d] as number)) % (x.shape[d] as number));
+    for (let d = 0; d < strides.length; d++) {
+      found[at] = Math.floor(i / (strides[d] as number)) % (x.shape[d] as number);
+      at += 1;
+    }
   }
-  const columns = Math.max(1, x.shape.length);
-  if (x.shape.length === 0) return reshape(listToTensor([], x), [bytes[0] === 0 ? 0 : 1, 0]);
-  return reshape(listToTensor(found, x), [found.length / columns, columns]);
+  return fromTypedArray(found, [count, x.shape.length], { device: x.device });
 }
 
 const sliceKeys: ReadonlySet<string> = new Set(["start", "stop", "step"]);

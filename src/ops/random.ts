@@ -4,6 +4,7 @@
  */
 import { ValueError } from "../errors.js";
 import * as k from "../kernel/expr.js";
+import { polynomial } from "../kernel/functions/shared.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { capturing, hostNumbers } from "./capture.js";
@@ -92,6 +93,24 @@ function philox(s: (i: number) => Expr): [Expr, Expr, Expr, Expr] {
 /** The upper 24 bits as a multiple of 2⁻²⁴ in [0, 1). */
 const unit = (bits: Expr): Expr => k.mul(k.cast(k.cast(k.shr(bits, u(8)), "i32"), "f32"), 2 ** -24);
 
+/**
+ * cos 2πv and sin 2πv for a multiple v of 2⁻²⁴ in [0, 1): what is left of v after whole quarters is exact, and on an eighth of a turn
+ * to either side float32 polynomials (Cephes) are good to an ulp.
+ */
+function turn(v: Expr): { cos: Expr; sin: Expr } {
+  const quarters = k.round(k.mul(v, 4));
+  const x = k.mul(k.sub(v, k.mul(quarters, 0.25)), 2 * Math.PI);
+  const z = k.mul(x, x);
+  const sine = k.add(x, k.mul(k.mul(x, z), polynomial(z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1])));
+  const even = polynomial(z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2]);
+  const cosine = k.add(k.sub(1, k.mul(z, 0.5)), k.mul(k.mul(z, z), even));
+  const q = k.cast(quarters, "i32");
+  const odd = k.ne(k.and(q, 1), 0);
+  const signed = (value: Expr, half: Expr): Expr =>
+    k.bitcast(k.xor(k.bitcast(value, "i32"), k.shl(k.and(half, 2), 30)), "f32");
+  return { cos: signed(k.select(odd, sine, cosine), k.add(q, 1)), sin: signed(k.select(odd, cosine, sine), q) };
+}
+
 type Draw = (words: readonly Expr[], a: Expr, b: Expr) => readonly Expr[];
 const draws = {
   uniform: (w, a, b) => w.map((bits) => k.add(k.mul(unit(bits), k.sub(b, a)), a)),
@@ -99,8 +118,8 @@ const draws = {
   normal: (w, mean, std) => {
     const pair = (x: Expr, y: Expr): Expr[] => {
       const r = k.mul(k.sqrt(k.mul(k.log(k.sub(1, unit(x))), -2)), std);
-      const angle = k.mul(unit(y), 2 * Math.PI);
-      return [k.add(k.mul(r, k.cos(angle)), mean), k.add(k.mul(r, k.sin(angle)), mean)];
+      const { cos, sin } = turn(unit(y));
+      return [k.add(k.mul(r, cos), mean), k.add(k.mul(r, sin), mean)];
     };
     return [...pair(w[0] as Expr, w[1] as Expr), ...pair(w[2] as Expr, w[3] as Expr)];
   },
@@ -197,7 +216,8 @@ export function randperm(n: number, o?: RandomOptions): Tensor {
   // Fisher–Yates on the host, from the same stream as every other number.
   const limit = 2 ** 31 - 1;
   const words = randint(0, limit, [n], { ...o, requiresGrad: false, dtype: "int32" }).toTypedArray() as Int32Array;
-  const order = Int32Array.from({ length: n }, (_, i) => i);
+  const order = new Int32Array(n);
+  for (let i = 0; i < n; i++) order[i] = i;
   for (let i = n - 1; i > 0; i--) {
     const j = Math.floor(((words[i] as number) / limit) * (i + 1));
     const t = order[i] as number;

@@ -1,16 +1,18 @@
 /**
- * Sorting by a bitonic network (Batcher, 1968): log²n rounds of compare-and-exchange, each one map kernel, so that it runs
- * on every engine. Keys carry their positions, which makes it stable; NaN counts as the largest.
+ * Sorting. Where the numbers are at hand it is done there (`order.ts`). What torch.compile records sorts by a bitonic network (Batcher,
+ * 1968): log²n rounds of compare-and-exchange, each one map kernel. Both are stable, and NaN counts as the largest.
  */
 import { record, records } from "../autograd/tape.js";
 import { ValueError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { capturing } from "./capture.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
-import { defaultInteger, isFloating } from "./dtype.js";
+import { defaultInteger, isFloating, itemBytes } from "./dtype.js";
 import { gather, scatter } from "./gather.js";
+import { keysOf, Sorter } from "./order.js";
 import { extremeWithIndex } from "./reduce.js";
 import { wrapDim } from "./shape.js";
 import { cast, clone, contiguous, copyInto, fill, narrow, reshape, slice, transpose } from "./view.js";
@@ -74,6 +76,53 @@ export function sort(x: Tensor, dim = -1, o: SortOptions = {}): { values: Tensor
   if (x.shape.length === 0)
     return { values: clone(x), indices: reshape(cast(positionsLike(1, x), defaultInteger), []) };
   const d = wrapDim("sort", dim, x.shape.length);
+  const descending = o.descending === true;
+  if (capturing() !== null || !x.device.engine.host) return byNetwork(x, d, descending);
+  const { values, indices } = chosen(x, d, x.shape[d] as number, descending);
+  return { values: attach("sort", x, values, indices, d), indices };
+}
+
+/** The first `count` along a dimension, in order, where the numbers are at hand. */
+function chosen(x: Tensor, d: number, count: number, descending: boolean): { values: Tensor; indices: Tensor } {
+  const last = x.shape.length - 1;
+  const data = contiguous(transpose(x.detach(), d, last));
+  const n = data.shape[last] as number;
+  const rows = n === 0 ? 0 : data.numel() / n;
+  const shape = [...data.shape.slice(0, last), count];
+  const values = emptyTensor(shape, x.dtype, x.device);
+  const indices = emptyTensor(shape, "int32", x.device);
+  if (rows * count > 0) {
+    const { engine } = x.device;
+    const size = itemBytes[x.dtype];
+    const bytes = engine.view(data.buffer).slice(data.offset * size, (data.offset + rows * n) * size);
+    const sorter = new Sorter(keysOf(bytes, x.dtype, descending), n);
+    const places = new Int32Array(count);
+    const found = new Int32Array(rows * count);
+    // A number of 8 bytes is moved as two words.
+    const width = Math.min(size, 4) as 1 | 2 | 4;
+    const Words = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[width];
+    const each = size / width;
+    const source = new Words(bytes.buffer);
+    const sorted = new Words(rows * count * each);
+    for (let r = 0; r < rows; r++) {
+      if (count === n) sorter.order(r * n, places);
+      else sorter.first(r * n, count, places);
+      for (let i = 0; i < count; i++) {
+        const p = places[i] as number;
+        const to = r * count + i;
+        found[to] = p;
+        for (let w = 0; w < each; w++) sorted[to * each + w] = source[(r * n + p) * each + w] as number;
+      }
+    }
+    engine.view(values.buffer).set(new Uint8Array(sorted.buffer));
+    engine.view(indices.buffer).set(new Uint8Array(found.buffer));
+  }
+  const back = (t: Tensor): Tensor => contiguous(transpose(t, d, last));
+  return { values: back(values), indices: back(cast(indices, defaultInteger)) };
+}
+
+/** The same in kernels, which can be recorded. */
+function byNetwork(x: Tensor, d: number, descending: boolean): { values: Tensor; indices: Tensor } {
   const last = x.shape.length - 1;
   const data = contiguous(transpose(x.detach(), d, last));
   const n = data.shape[last] as number;
@@ -86,7 +135,7 @@ export function sort(x: Tensor, dim = -1, o: SortOptions = {}): { values: Tensor
     fill(keys, 0);
     copyInto(slice(keys, 1, 0, n), reshape(data, [rows, n]));
     copyInto(places, positionsLike(width, x));
-    const network = o.descending === true ? networks.down : networks.up;
+    const network = descending ? networks.down : networks.up;
     for (let block = 2; block <= width; block *= 2) {
       for (let distance = block / 2; distance >= 1; distance /= 2) {
         const nextKeys = emptyTensor([rows, width], work, x.device);
@@ -140,9 +189,14 @@ export function topk(x: Tensor, count: number, dim = -1, o: TopkOptions = {}): {
     throw new ValueError(`topk: ${count} of ${n} entries along dimension ${d}`);
   if (x.shape.length === 0) return sort(x);
   if (count === 1) return extremeWithIndex(o.largest === false ? "min" : "max", x, d, true);
-  const { indices } = sort(x.detach(), d, { descending: o.largest ?? true });
-  const chosen = contiguous(narrow(indices, d, 0, count));
-  return { values: gather(x, d, chosen), indices: chosen };
+  const descending = o.largest ?? true;
+  if (capturing() === null && x.device.engine.host) {
+    const { values, indices } = chosen(x, d, count, descending);
+    return { values: attach("topk", x, values, indices, d), indices };
+  }
+  const { indices } = sort(x.detach(), d, { descending });
+  const first = contiguous(narrow(indices, d, 0, count));
+  return { values: gather(x, d, first), indices: first };
 }
 
 /** The lower median, as PyTorch's. */

@@ -23,7 +23,8 @@ describe.each(engines)("%s", (engine) => {
   beforeAll(() => onEngine(engine));
 
   for (const op of new Set(results.map(([name]) => name))) {
-    it(`${op}: result dtypes`, () => {
+    // Every pair of dtypes is a kernel to compile.
+    it(`${op}: result dtypes`, { timeout: 180_000 }, () => {
       const wrong: string[] = [];
       for (const [name, left, right, expected] of results) {
         if (name !== op || expected === null) continue;

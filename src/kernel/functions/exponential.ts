@@ -66,8 +66,8 @@ export function expm1(x: Expr): Expr {
   const u = exp(x);
   const d = k.sub(u, 1);
   const corrected = k.div(k.mul(d, x), log(u));
-  const plain = k.or(k.le(d, -1), k.ge(u, x.type === "f32" ? 1e7 : 1e16));
-  return select(k.eq(u, 1), x, select(plain, d, corrected));
+  const large = k.ge(u, x.type === "f32" ? 1e7 : 1e16);
+  return select(k.eq(u, 1), x, select(k.le(d, -1), d, select(large, d, corrected)));
 }
 
 /** 1/(1+e⁻ˣ), computed from e^−|x| so that neither side overflows. */

@@ -18,9 +18,13 @@ export function split(x: Expr): { mantissa: Expr; exponent: Expr } {
     k.and(shifted, big(f32 ? 0x007fffffn : 0x000fffffffffffffn)),
     big(f32 ? 0x3f3504f3n : 0x3fe6a09e667f3bcdn),
   );
-  const exponent = k.sub(cast(e, x.type), select(tiny, constant(f32 ? 25 : 54, x.type), 0));
+  const exponent = k.sub(f32 ? cast(e, "f32") : wholeNumber(e), select(tiny, constant(f32 ? 25 : 54, x.type), 0));
   return { mantissa: bitcast(mantissaBits, x.type), exponent };
 }
+
+/** A small i64 as f64, without a conversion, which not every processor has for vectors: it stands in the last bits of 1.5·2⁵² + e. */
+const wholeNumber = (e: Expr): Expr =>
+  k.sub(bitcast(k.add(e, constant(0x4338000000000000n, "i64")), "f64"), 1.5 * 2 ** 52);
 
 export function log(x: Expr): Expr {
   const { mantissa, exponent } = split(x);
@@ -59,10 +63,9 @@ export function log(x: Expr): Expr {
     y = k.sub(y, k.mul(z, 0.5));
     y = k.add(k.add(f, y), k.mul(exponent, 0.693359375));
   }
-  const special = select(k.eq(x, 0), Number.NEGATIVE_INFINITY, select(k.lt(x, 0), Number.NaN, x));
-  // Infinity and NaN pass through; zero and negatives are special.
-  const ordinary = k.and(k.gt(x, 0), k.lt(x, Number.POSITIVE_INFINITY));
-  return select(ordinary, y, special);
+  // Choices within choices, since compilers do not make vectors of conditions that are joined. Infinity and NaN pass through.
+  const special = select(k.eq(x, 0), Number.NEGATIVE_INFINITY, constant(Number.NaN, x.type));
+  return select(k.lt(x, Number.POSITIVE_INFINITY), select(k.gt(x, 0), y, special), x);
 }
 
 /** log(1+x) = log(u)·x/(u−1) with u = 1+x rounded (Kahan). */

@@ -3,7 +3,7 @@
  * their digits up to 2⁵⁰; polynomials and rational functions are those of Cephes.
  */
 import * as k from "../expr.js";
-import { cast, constant, type Expr, select } from "../expr.js";
+import { bitcast, constant, type Expr, select } from "../expr.js";
 import { polynomial, signBit } from "./shared.js";
 
 /** The product as a sum of two float64 numbers, exactly (Dekker, 1971, with Veltkamp's splitting). */
@@ -27,7 +27,8 @@ function reduceQuarter(x: Expr): { r: Expr; quadrant: Expr } {
   const n = k.round(k.mul(x, 2 / Math.PI));
   const { high, low } = twoProduct(n, 1.5707963267948966);
   const r = k.sub(k.sub(k.sub(x, high), low), k.mul(n, 6.123233995736766e-17));
-  const quadrant = k.and(cast(n, "i64"), constant(3n, "i64"));
+  // Added to so large a number, n has its last bits in the last of the sum; vectors have no conversion to 64 bits everywhere.
+  const quadrant = k.and(bitcast(k.add(n, 1.5 * 2 ** 52), "i64"), constant(3n, "i64"));
   return { r, quadrant };
 }
 
