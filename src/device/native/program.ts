@@ -22,7 +22,7 @@ export class NativeProgram implements Program {
   private readonly table: Float64Array;
   private readonly tableAddress: number;
   private readonly args: Float64Array;
-  /** Where each launch's arguments begin; −1 for those the engine launches itself (products, which pack first; folds in parts). */
+  /** Where each launch's arguments begin; −1 for those the engine launches itself (products, which it cuts into tasks; folds in parts). */
   private readonly start: number[] = [];
   private readonly buffers: Buffer[][];
   private readonly offsets: number[][];
