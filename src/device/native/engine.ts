@@ -49,18 +49,29 @@ function loadRuntime(compiler: Compiler): NativeLibrary {
   }
 }
 
+/** Expressions of the values that a kernel stores. */
+function nodesOf(kernel: Kernel): number {
+  if (kernel.kind === "convolution") return 0;
+  const values = kernel.kind === "loop" ? kernel.stores : kernel.epilogue;
+  return topological(values.map((s) => s.value)).length;
+}
+
 /** Pairs of operations of an element, and for each operand what moving a number from memory is worth in operations. */
 function costOf(kernel: Kernel): number {
   if (kernel.kind !== "loop") return 1;
-  return topological(kernel.stores.map((s) => s.value)).length / 2 + 8 * kernel.operands.length;
+  return nodesOf(kernel) / 2 + 8 * kernel.operands.length;
 }
 
 export type CompileListener = (kernel: Kernel, milliseconds: number, source: string) => void;
 
+/** Products want fused multiply-add. Micro-kernels come unrolled already: -O3 would only take longer. */
+const productFlags = ["-ffp-contract=fast", "-O2"];
 /** A thread is given at least so much work at a time (see costOf): some microseconds. */
 const threadWork = 1 << 18;
 /** Multiplications of a product from which on it is shared: two microseconds for each thread. */
 const productWork = 3 << 17;
+/** Kernels of at least so many expressions, as one with an exponential, compute longer than they load and store. */
+const laboriousNodes = 32;
 const argumentCount = 4096;
 const jobNumbers = 8;
 /** Few rows as long as this are folded in parts of the second length. */
@@ -124,7 +135,7 @@ export class NativeEngine implements Engine {
     this.job = new Float64Array(block, 0, jobNumbers);
     this.args = new Float64Array(block, jobNumbers * 8);
     (library.func("void cresset_listen(double address)") as (address: number) => void)(addressOf(block));
-    this.tiling = tilingFor(vectors);
+    this.tiling = tilingFor(vectors, compiler.processor.near);
     this.launcher = {
       args: this.args,
       vectors,
@@ -174,18 +185,18 @@ export class NativeEngine implements Engine {
   compile(kernel: Kernel): NativeExecutable {
     const started = performance.now();
     const sources: string[] = [];
-    const made = (source: string, contract: boolean): number => {
+    const made = (source: string, flags: readonly string[]): number => {
       sources.push(source);
-      return this.build(source, contract);
+      return this.build(source, flags);
     };
     let id: number;
     let epilogue = 0;
-    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), false);
-    else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), true);
+    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), this.exactFlags(kernel));
+    else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), productFlags);
     else {
-      id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), true);
+      id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), productFlags);
       this.products.set(kernel.type, id);
-      if (kernel.epilogue.length > 0) epilogue = this.entry(made(renderEpilogue(kernel), false));
+      if (kernel.epilogue.length > 0) epilogue = this.entry(made(renderEpilogue(kernel), this.exactFlags(kernel)));
     }
     this.onCompile?.(kernel, performance.now() - started, sources.join("\n"));
     const loop = kernel.kind === "loop" ? kernel : null;
@@ -202,14 +213,16 @@ export class NativeEngine implements Engine {
     };
   }
 
-  /** Contraction would change the digits of element-wise results between engines; products want fused multiply-add. */
-  private build(source: string, contract: boolean): number {
-    // Micro-kernels come unrolled already: -O3 would only take longer.
-    const extra = contract ? ["-ffp-contract=fast", "-O2"] : ["-ffp-contract=off"];
-    let { file, fresh } = this.compiler.library(source, extra);
+  /** Contraction would change the digits of element-wise results between engines. */
+  private exactFlags(kernel: Kernel): readonly string[] {
+    return ["-ffp-contract=off", ...(nodesOf(kernel) < laboriousNodes ? [] : this.compiler.widest)];
+  }
+
+  private build(source: string, flags: readonly string[]): number {
+    let { file, fresh } = this.compiler.library(source, flags);
     let id = this.load(file);
     if (id < 0 && !fresh) {
-      ({ file, fresh } = this.compiler.library(source, extra, true));
+      ({ file, fresh } = this.compiler.library(source, flags, true));
       id = this.load(file);
     }
     if (id < 0) throw new CompileError(`compile: ${file} does not load: ${this.error()}`);
@@ -220,7 +233,7 @@ export class NativeEngine implements Engine {
     if (variant.id === null) {
       const started = performance.now();
       const source = renderLoop(kernel, this.vectors, schedule);
-      variant.id = this.build(source, false);
+      variant.id = this.build(source, this.exactFlags(kernel));
       this.onCompile?.(kernel, performance.now() - started, source);
     }
     return variant.id;

@@ -16,17 +16,23 @@ export interface Tiling {
   readonly columns: number;
   /** The greatest depth of a packed block: a sliver of B of this depth stays in the first-level cache. */
   readonly depth: number;
-  /** Tiles in a packed block of A, which stays in the second-level cache. */
+  /** Tiles of full depth in a packed block of A, which stays in the second-level cache. */
   readonly blockTiles: number;
-  /** The most columns of a packed block of B, which stays in the third-level cache. */
-  readonly blockColumns: number;
+  /** Slivers of full depth in a packed block of B, which stays in the second-level cache too where that is large, else in the third. */
+  readonly blockSlivers: number;
 }
 
-/** Tiles that leave registers for a row of B and a number of A: one more and compilers keep sums in memory. */
-export function tilingFor({ bytes, count }: Vectors): Tiling {
-  if (bytes === 64) return { vector: bytes, rows: 14, columns: 2, depth: 320, blockTiles: 10, blockColumns: 2048 };
-  if (count === 32) return { vector: bytes, rows: 7, columns: 3, depth: 256, blockTiles: 20, blockColumns: 2048 };
-  return { vector: bytes, rows: 6, columns: 2, depth: 304, blockTiles: 20, blockColumns: 2048 };
+/**
+ * Tiles that leave registers for a row of B and a number of A: one more and compilers keep sums in memory. `near` is the size of a
+ * core's second-level cache in bytes: one of 2 MB has room for a deep block of B, so that C goes to memory and back less often.
+ */
+export function tilingFor({ bytes, count }: Vectors, near: number): Tiling {
+  if (bytes === 64 && near >= 2 << 20) {
+    return { vector: bytes, rows: 14, columns: 2, depth: 512, blockTiles: 5, blockSlivers: 16 };
+  }
+  if (bytes === 64) return { vector: bytes, rows: 14, columns: 2, depth: 320, blockTiles: 10, blockSlivers: 64 };
+  if (count === 32) return { vector: bytes, rows: 7, columns: 3, depth: 256, blockTiles: 20, blockSlivers: 170 };
+  return { vector: bytes, rows: 6, columns: 2, depth: 304, blockTiles: 20, blockSlivers: 128 };
 }
 
 /** Columns of one sliver of B. */
@@ -76,25 +82,33 @@ export function renderMatmul(type: MatrixType, tiling: Tiling): string {
 
   return `${workspace}
 ${vectorTypes(lanes)}
-enum { MR = ${MR}, NR = ${columns * lanes.width}, KC = ${KC}, MC = ${MR * tiling.blockTiles}, NC = ${tiling.blockColumns} / NR * NR };
+enum { MR = ${MR}, NR = ${columns * lanes.width}, KC = ${KC}, MC = ${MR * tiling.blockTiles}, NC = ${tiling.blockSlivers} * NR };
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 
 ${transpose(lanes)}
 
-${tileKernels("micro", MR, columns)}
+${tileKernels("micro", MR, columns, tiling.vector)}
 
 /* Columns of B as [sliver][k][NR]. */
 static __attribute__((noinline)) void packB(T* to, const T* from, long columns, long depth, long B_k, long B_n) {
+  if (B_n == 1) {
+    /* Some rows at a time, so that they are read in their order. */
+    enum { ROWS = 8 };
+    for (long k0 = 0; k0 < depth; k0 += ROWS)
+      for (long n0 = 0; n0 < columns; n0 += NR) {
+        const long count = MIN(NR, columns - n0);
+        for (long k = k0; k < MIN(depth, k0 + ROWS); k++)
+          for (long n = 0; n < NR; n += W) {
+            const T* const p = from + k * B_k + n0 + n;
+            *(V*)(to + n0 * depth + k * NR + n) = count - n >= W ? *(const V*)p : count > n ? loadPart(p, count - n) : (V){0};
+          }
+      }
+    return;
+  }
   for (long n0 = 0; n0 < columns; n0 += NR) {
     const long count = MIN(NR, columns - n0);
     const T* const at = from + n0 * B_n;
-    if (B_n == 1) {
-      for (long k = 0; k < depth; k++)
-        for (long n = 0; n < NR; n += W) {
-          const T* const p = at + k * B_k + n;
-          *(V*)(to + k * NR + n) = count - n >= W ? *(const V*)p : count > n ? loadPart(p, count - n) : (V){0};
-        }
-    } else if (B_k == 1) {
+    if (B_k == 1) {
       for (long g = 0; g < NR; g += W) packTransposed(to + g, NR, at + g * B_n, B_n, count - g, depth);
     } else {
       for (long k = 0; k < depth; k++) {
@@ -159,7 +173,9 @@ void run(const double* args, long begin, long end) {
   const long step = packed ? NR : B_k;
   for (long k = 0; k < MIN(K, block_k); k++) at[k] = k * step;
   const long blocksM = (M + block_m - 1) / block_m, blocksN = (N + block_n - 1) / block_n;
-  const long tall = MC / MR * tile_m, wide = packed ? MIN(NC, (block_n + NR - 1) / NR * NR) : block_n;
+  /* The fewer steps deep, the larger are the blocks, but rows of C lie in as many pages of memory. */
+  const long tall = MIN(2 * MC / MR, MC * KC / (tile_m * block_k)) * tile_m;
+  const long wide = packed ? MIN(NC * KC / (NR * block_k) * NR, (block_n + NR - 1) / NR * NR) : block_n;
   T* const own = packed ? workspace((wide * block_k + NR) * sizeof(T)) : 0;
   for (long u = begin; u < end; u++) {
     const long b = u / (blocksM * blocksN);

@@ -135,13 +135,15 @@ static __attribute__((noinline)) void packTransposed(T* to, long step, const T* 
 }
 
 /** The accumulators of a tile, and c ← c + (or ←) them. */
-function accumulators(rows: number, columns: number) {
+function accumulators(rows: number, columns: number, vector: number) {
   const cols = range(columns);
   const each = (f: (i: number, j: number) => string): string =>
     range(rows)
       .map((i) => cols.map((j) => f(i, j)).join(" "))
       .join("\n    ");
   return {
+    /** Asks for C in time, 64 bytes at a time: it is needed when the sums are done. */
+    fetch: each((i, j) => ((j * vector) % 64 === 0 ? `__builtin_prefetch(c + ${i} * C_m + ${j} * W, 1);` : "")),
     declare: each((i, j) => `V c${i}_${j} = {0};`),
     bias: each((i, j) => `c${i}_${j} += bias[${i}];`),
     set: each((i, j) => `*(V*)(c + ${i} * C_m + ${j} * W) = c${i}_${j};`),
@@ -161,12 +163,13 @@ function accumulators(rows: number, columns: number) {
  * `tile(rows)(depth, a, b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from a packed panel of A, [k][rows], and
  * rows of B that start at b + at[k]. Only the first n columns are written; all of them unless `first`.
  */
-export function tileKernels(name: string, most: number, columns: number): string {
+export function tileKernels(name: string, most: number, columns: number, vector: number): string {
   const one = (rows: number): string => {
-    const acc = accumulators(rows, columns);
+    const acc = accumulators(rows, columns, vector);
     return `static __attribute__((noinline)) void ${name}${rows}(
     long depth, const T* restrict a, const T* restrict b, const int* restrict at, T* restrict c, long C_m,
     const T* bias, int first, long n) {
+    ${acc.fetch}
     ${acc.declare}
     for (long k = 0; k < depth; k++) {
       const T* const row = b + at[k];
@@ -197,9 +200,9 @@ static const ${name}Kernel ${name}s[] = {0, ${all.map((i) => `${name}${i}`).join
  * `rows(n)(runs, at, length, a, b, c)`: n × `columns` vectors of a tile of sums, [row][columns], kept in c. Row i of A is read
  * in `runs` pieces of `length` numbers, that begin at a[i] + at[run]; B is packed, [k][columns].
  */
-export function rowKernels(name: string, most: number, columns: number): string {
+export function rowKernels(name: string, most: number, columns: number, vector: number): string {
   const one = (rows: number): string => {
-    const acc = accumulators(rows, columns);
+    const acc = accumulators(rows, columns, vector);
     return `static __attribute__((noinline)) void ${name}${rows}(
     long runs, const int* at, long length, const T* const* restrict a, const T* restrict b, T* restrict c, long C_m) {
     ${acc.declare}
