@@ -25,7 +25,7 @@ describe.runIf(here !== null).each(others)("convolution, %j", (vectors) => {
   beforeAll(() => {
     torch.setCpuEngine("wasm");
     // A thread has one native engine at a time.
-    device = new Device("cpu", null, NativeEngine.create(null, vectors) as NativeEngine);
+    device = new Device("cpu", null, NativeEngine.create(null, { vectors }) as NativeEngine);
   });
   const near = (got: torch.Tensor, want: torch.Tensor, tolerance: number): void => {
     expect(got.shape).toEqual(want.shape);

@@ -1,6 +1,6 @@
 /**
  * The native matrix product against the interpreter, around the sizes of its tiles: every schedule (B packed or read where it
- * lies, C computed as it is or as its transpose), any strides, batches, epilogues, one thread and two; and the tiles of
+ * lies, A too, C computed as it is or as its transpose), any strides, batches, epilogues, one thread and two; and the tiles of
  * processors with other vectors than this one's.
  */
 import { beforeAll, describe, expect, it } from "vitest";
@@ -8,7 +8,7 @@ import { NativeEngine } from "../../src/device/native/engine.js";
 import type { MatmulKernel, Step } from "../../src/kernel/ir.js";
 import { difference, epilogues, expectMatmul, runMatmul } from "./harness.js";
 import { type Memory, memoryOf, type View } from "./interpreter.js";
-import { others, own } from "./vectors.js";
+import { others } from "./vectors.js";
 
 let engine = NativeEngine.create();
 
@@ -65,11 +65,17 @@ function check(
   });
 }
 
-const settings = [[own, 1], [own, 2], ...others.map((v) => [v, 1] as const)] as const;
+const nears = [1 << 20, 2 << 20].map((near) => ({ vectors: { bytes: 64, count: 32 } as const, near }));
+const settings = [
+  [{}, 1],
+  [{}, 2],
+  ...nears.map((processor) => [processor, 1] as const),
+  ...others.filter((v) => v.bytes !== 64).map((vectors) => [{ vectors }, 1] as const),
+] as const;
 
-describe.runIf(engine !== null).each(settings)("native matrix product, %j, threads: %i", (vectors, threads) => {
+describe.runIf(engine !== null).each(settings)("native matrix product, %j, threads: %i", (processor, threads) => {
   beforeAll(() => {
-    engine = NativeEngine.create(null, vectors);
+    engine = NativeEngine.create(null, processor);
     if (engine) engine.threads = threads;
   });
   for (const type of ["float32", "float64"] as const) {
@@ -93,8 +99,12 @@ describe.runIf(engine !== null).each(settings)("native matrix product, %j, threa
     it(`${type}: several blocks, batches and epilogues`, () => {
       for (const x of layouts)
         for (const y of layouts) {
-          for (const k of [255, 256, 257, 303, 304, 305, 319, 320, 321, 609, 700]) check(type, 2, [1, 20, 40, k], x, y);
-          for (const n of [2047, 2048, 2049]) check(type, 2, [1, 30, n, 5], x, y);
+          for (const k of [255, 256, 257, 303, 304, 305, 319, 320, 321, 511, 512, 513, 609, 700]) {
+            check(type, 2, [1, 20, 40, k], x, y);
+            check(type, 2, [1, 40, 17, k], x, y);
+          }
+          for (const n of [767, 768, 769, 2047, 2048, 2049]) check(type, 2, [1, 30, n, 5], x, y);
+          if (x === y) for (const n of [511, 512, 513]) check(type, 2, [1, 29, n, 512], x, y);
           check(type, 6, [1, 7, 4100, 310], x, y);
           check(type, 0, [1, 150, 35, 330], x, y);
           check(type, 2, [1, 10, 300, 330], x, y);

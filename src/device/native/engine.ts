@@ -9,7 +9,7 @@ import type { Vectors } from "../../kernel/c/micro.js";
 import { bytesOf, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
-import { Compiler, detectProcessor } from "./compiler.js";
+import { Compiler, detectProcessor, type Processor } from "./compiler.js";
 import { launchConvolution } from "./convolution.js";
 import { loadKoffi, type NativeLibrary } from "./koffi.js";
 import type { Launcher } from "./launcher.js";
@@ -108,12 +108,14 @@ export class NativeEngine implements Engine {
   private scratch: NativeBuffer | null = null;
   private partials: NativeBuffer | null = null;
   private readonly streamBytes: number;
+  private readonly vectors: Vectors;
 
   private constructor(
     private readonly compiler: Compiler,
     private readonly onCompile: CompileListener | null,
-    private readonly vectors: Vectors,
   ) {
+    const { vectors, near, cache } = compiler.processor;
+    this.vectors = vectors;
     const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
     this.entry = library.func("double cresset_entry(int id)") as (id: number) => number;
@@ -130,12 +132,12 @@ export class NativeEngine implements Engine {
       address: number,
       bytes: number,
     ) => void;
-    this.memory = new NativeMemory(addressOf, advise, new Scavenger(scavengeBytes(compiler.processor.cache)));
+    this.memory = new NativeMemory(addressOf, advise, new Scavenger(scavengeBytes(cache)));
     const block = new ArrayBuffer((jobNumbers + argumentCount) * 8);
     this.job = new Float64Array(block, 0, jobNumbers);
     this.args = new Float64Array(block, jobNumbers * 8);
     (library.func("void cresset_listen(double address)") as (address: number) => void)(addressOf(block));
-    this.tiling = tilingFor(vectors, compiler.processor.near);
+    this.tiling = tilingFor(vectors, near);
     this.launcher = {
       args: this.args,
       vectors,
@@ -147,16 +149,16 @@ export class NativeEngine implements Engine {
       run: (id, units, chunk, threads) => this.run(id, units, chunk, threads),
     };
     // A result of a quarter of the cache, with its operands, pushes out most of it.
-    this.streamBytes = compiler.processor.cache / 4;
+    this.streamBytes = cache / 4;
   }
 
   /**
-   * Null where there is no compiler; a CompileError where there is one that does not work. `vectors`: what kernels are written
-   * for, if not the processor's own: how the schedules of others are tested.
+   * Null where there is no compiler; a CompileError where there is one that does not work. `other`: what kernels are written
+   * for, where that is not the processor at hand: how the schedules for others are tested.
    */
-  static create(onCompile: CompileListener | null = null, vectors?: Vectors): NativeEngine | null {
-    const compiler = Compiler.find(detectProcessor());
-    return compiler === null ? null : new NativeEngine(compiler, onCompile, vectors ?? compiler.processor.vectors);
+  static create(onCompile: CompileListener | null = null, other: Partial<Processor> = {}): NativeEngine | null {
+    const compiler = Compiler.find({ ...detectProcessor(), ...other });
+    return compiler === null ? null : new NativeEngine(compiler, onCompile);
   }
 
   alloc(bytes: number): NativeBuffer {

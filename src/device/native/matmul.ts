@@ -31,12 +31,12 @@ export function launchMatmul(
   const [batch, rows, columns, K, A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m] = params as unknown as number[] as Numbers;
   if (batch * rows * columns === 0) return;
   const NR = sliverColumns(tiling, bytes);
-  const padded = (n: number): number => Math.ceil(n / NR) * NR;
-  // Columns are padded to whole slivers and rows are not: a narrow C is computed as its transpose, Bᵀ·Aᵀ.
-  const turned = columns * padded(rows) < 0.75 * rows * padded(columns);
+  const plain = planOf(tiling, bytes, rows, columns, K, A_m, A_k, B_k, B_n);
+  const other = planOf(tiling, bytes, columns, rows, K, B_n, B_k, A_k, A_m);
+  // Columns of C that do not lie side by side are stored by way of a tile that is transposed.
+  const turned = other.cycles + rows * columns * Math.ceil(K / tiling.depth) < plain.cycles;
+  const { direct, packed } = turned ? other : plain;
   const [M, N] = turned ? [columns, rows] : [rows, columns];
-  const unit = (turned ? A_m : B_n) === 1;
-  const packed = !(unit && N >= NR && (K * N <= smallB || M <= fewRows));
   const threads = launcher.threadsFor(batch * M * N * K);
   // As many tiles as the threads can share evenly, if they do not become too low for it.
   const least = Math.ceil(M / tiling.rows);
@@ -56,7 +56,7 @@ export function launchMatmul(
   else put(A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, 1);
   // Blocks of nearly equal depth, as few as there may be.
   const depth = Math.max(1, Math.ceil(K / Math.max(1, Math.ceil(K / tiling.depth))));
-  put(turned ? 1 : 0, tile, packed ? 1 : 0, blockM, blockN, depth);
+  put(turned ? 1 : 0, tile, packed ? 1 : 0, direct ? 1 : 0, blockM, blockN, depth);
   const { extras, scalars } = kernel;
   for (let i = 0; i < extras.length; i++) {
     put(address(3 + i));
@@ -65,6 +65,46 @@ export function launchMatmul(
   for (let i = 0; i < scalars.length; i++) put(params[12 + 3 * extras.length + i] as number);
   const units = batch * Math.ceil(M / blockM) * Math.ceil(N / blockN);
   launcher.run(id, units, Math.max(1, Math.floor(units / (threads * 8))), threads);
+}
+
+/** How an operand is read, and what the product takes in cycles of a core, roughly. */
+interface Plan {
+  readonly direct: boolean;
+  readonly packed: boolean;
+  readonly cycles: number;
+}
+
+/** Up to so many columns it costs more to pack A than to read it where it lies. */
+const fewColumns = 768;
+/** Cycles that packing takes for a number that lies in order, or along the depth, or elsewhere. */
+const copied = 0.4;
+const transposed = 0.75;
+const scattered = 2;
+
+function planOf(
+  tiling: Tiling,
+  bytes: number,
+  M: number,
+  N: number,
+  K: number,
+  A_m: number,
+  A_k: number,
+  B_k: number,
+  B_n: number,
+): Plan {
+  const NR = sliverColumns(tiling, bytes);
+  const W = tiling.vector / bytes;
+  const unit = B_n === 1;
+  const packed = !(unit && N >= NR && (K * N <= smallB || M <= fewRows));
+  // Rows that lie half a page apart would drive each other out of the first-level cache.
+  const direct = A_k === 1 && (A_m * bytes) % 2048 !== 0 && N <= fewColumns;
+  const tiles = Math.ceil(M / tiling.rows);
+  const rest = N % NR;
+  const wide = N - rest + (rest === 0 ? 0 : rest <= W ? W : NR);
+  const multiply = (tiles * Math.ceil(M / tiles) * wide * K) / (2 * W);
+  const packA = direct ? 0 : M * K * (A_k === 1 || A_m === 1 ? transposed : scattered);
+  const packB = packed ? N * K * (unit ? copied : B_k === 1 ? transposed : scattered) : 0;
+  return { direct, packed, cycles: multiply + packA + packB };
 }
 
 /**

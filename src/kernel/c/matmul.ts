@@ -60,6 +60,7 @@ export const matmulArguments = [
   "turned", // 1 where C is computed as its transpose
   "tile_m", // rows of a tile
   "packed", // 0 where B is read as it lies
+  "direct", // 1 where A is
   "block_m",
   "block_n",
   "block_k",
@@ -88,6 +89,7 @@ enum { MR = ${MR}, NR = ${columns * lanes.width}, KC = ${KC}, MC = ${MR * tiling
 ${transpose(lanes)}
 
 ${tileKernels("micro", MR, columns, tiling.vector)}
+${tileKernels("narrow", MR, 1, tiling.vector)}
 
 /* Columns of B as [sliver][k][NR]. */
 static __attribute__((noinline)) void packB(T* to, const T* from, long columns, long depth, long B_k, long B_n) {
@@ -141,13 +143,31 @@ static __attribute__((noinline)) void packA(T* to, const T* from, long count, lo
 
 /* One tile of C, where the first skip columns of the sliver belong to another. */
 static inline void tile(
-    long rows, long columns, long skip, long depth, const T* a, const T* b, const int* at, T* c, long C_m, long C_n, int first) {
-  if (C_n == 1 && skip == 0 && (first || columns == NR)) {
-    micros[rows](depth, a, b, at, c, C_m, 0, first, columns);
+    long rows, long columns, long skip, long depth, const T* a, long A_m, long A_k, const T* b, const int* at, T* c, long C_m, long C_n,
+    int first) {
+  const microKernel run = columns <= W && skip == 0 ? narrows[rows] : micros[rows];
+  if (C_n == 1 && skip == 0) {
+    run(depth, a, A_m, A_k, b, at, c, C_m, 0, first, columns);
     return;
   }
-  T part[(MR + 1) * NR] __attribute__((aligned(64)));
-  micros[rows](depth, a, b, at, part, NR, 0, 1, NR);
+  /* Of W rows for transpose(), which are not all filled. */
+  T part[((MR + W - 1) / W * W + 1) * NR] __attribute__((aligned(64)));
+  run(depth, a, A_m, A_k, b, at, part, NR, 0, 1, columns <= W && skip == 0 ? W : NR);
+  if (C_m == 1 && skip == 0) {
+    for (long g = 0; g < rows; g += W)
+      for (long j = 0; j < columns; j += W) {
+        V v[W];
+        for (long i = 0; i < W; i++) v[i] = *(const V*)(part + (g + i) * NR + j);
+        transpose(v);
+        const long high = MIN(W, rows - g);
+        for (long l = 0; l < MIN(W, columns - j); l++) {
+          T* const to = c + g + (j + l) * C_n;
+          if (!first) v[l] += loadPart(to, high);
+          storePart(to, v[l], high);
+        }
+      }
+    return;
+  }
   for (long i = 0; i < rows; i++) {
     const T* const p = part + i * NR + skip;
     if (C_n == 1)
@@ -190,7 +210,8 @@ void run(const double* args, long begin, long end) {
         if (packed) packB(own, from + n0 * B_n, n1 - n0, depth, B_k, B_n);
         for (long mc = m0; mc < m1; mc += tall) {
           const long height = MIN(tall, m1 - mc);
-          packA(panel, A + b * A_b + mc * A_m + k0 * A_k, height, tile_m, depth, A_m, A_k);
+          const T* const rowsOfA = A + b * A_b + mc * A_m + k0 * A_k;
+          if (!direct) packA(panel, rowsOfA, height, tile_m, depth, A_m, A_k);
           for (long n = n0, finished = n0; n < n1; n += NR) {
             const long columns = MIN(NR, n1 - n);
             /* Beyond B there may be no memory: its last tile begins so early that it ends with it. */
@@ -199,7 +220,8 @@ void run(const double* args, long begin, long end) {
             T* const c = C + b * C_b + mc * C_m + n * C_n;
             for (long m = 0; m < height; m += tile_m) {
               const long rows = MIN(tile_m, height - m);
-              tile(rows, columns, skip, depth, panel + m * depth, sliver, at, c + m * C_m, C_m, C_n, first);
+              const T* const a = direct ? rowsOfA + m * A_m : panel + m * depth;
+              tile(rows, columns, skip, depth, a, direct ? A_m : 1, direct ? A_k : rows, sliver, at, c + m * C_m, C_m, C_n, first);
             }
             const long done = n + columns;
             if (last && epilogue && (done == n1 || done - finished >= ${finishColumns})) {

@@ -134,6 +134,9 @@ static __attribute__((noinline)) void packTransposed(T* to, long step, const T* 
 }`;
 }
 
+/** From this depth on C is asked for when a tile is begun. */
+const deep = 128;
+
 /** The accumulators of a tile, and c ← c + (or ←) them. */
 function accumulators(rows: number, columns: number, vector: number) {
   const cols = range(columns);
@@ -142,7 +145,7 @@ function accumulators(rows: number, columns: number, vector: number) {
       .map((i) => cols.map((j) => f(i, j)).join(" "))
       .join("\n    ");
   return {
-    /** Asks for C in time, 64 bytes at a time: it is needed when the sums are done. */
+    /** Asks for C, 64 bytes at a time, which is needed when the sums are done. */
     fetch: each((i, j) => ((j * vector) % 64 === 0 ? `__builtin_prefetch(c + ${i} * C_m + ${j} * W, 1);` : "")),
     declare: each((i, j) => `V c${i}_${j} = {0};`),
     bias: each((i, j) => `c${i}_${j} += bias[${i}];`),
@@ -150,6 +153,10 @@ function accumulators(rows: number, columns: number, vector: number) {
     add: each((i, j) => `*(V*)(c + ${i} * C_m + ${j} * W) += c${i}_${j};`),
     /** The first n columns; `lengths` says how many of each vector they are. */
     parts: each((i, j) => `storePart(c + ${i} * C_m + ${j} * W, c${i}_${j}, n${j});`),
+    addParts: each((i, j) => {
+      const at = `c + ${i} * C_m + ${j} * W`;
+      return `storePart(${at}, loadPart(${at}, n${j}) + c${i}_${j}, n${j});`;
+    }),
     lengths: cols.map((j) => `const long n${j} = n < ${j} * W ? 0 : n - ${j} * W < W ? n - ${j} * W : W;`).join(" "),
     step: (a: (i: number) => string) =>
       range(rows)
@@ -160,29 +167,41 @@ function accumulators(rows: number, columns: number, vector: number) {
 }
 
 /**
- * `tile(rows)(depth, a, b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from a packed panel of A, [k][rows], and
- * rows of B that start at b + at[k]. Only the first n columns are written; all of them unless `first`.
+ * `tile(rows)(depth, a, A_m, A_k, b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from A, which lies in memory as it
+ * likes, and rows of B that start at b + at[k]. Only the first n columns are written.
  */
 export function tileKernels(name: string, most: number, columns: number, vector: number): string {
+  // Five rows from one pointer: 0, 1, 2 and 4 strides away processors add themselves, 3 is kept.
+  const group = 5;
+  const places = ["0", "A_m", "2 * A_m", "A_m3", "4 * A_m"];
   const one = (rows: number): string => {
     const acc = accumulators(rows, columns, vector);
+    const pointers = range(Math.ceil(rows / group));
     return `static __attribute__((noinline)) void ${name}${rows}(
-    long depth, const T* restrict a, const T* restrict b, const int* restrict at, T* restrict c, long C_m,
+    long depth, const T* restrict a, long A_m, long A_k, const T* restrict b, const int* restrict at, T* restrict c, long C_m,
     const T* bias, int first, long n) {
+    if (depth >= ${deep}) {
     ${acc.fetch}
+    }
     ${acc.declare}
+    const long A_m3 = 3 * A_m;
+    ${pointers.map((p) => `const T* a${p} = a + ${group * p} * A_m;`).join(" ")}
     for (long k = 0; k < depth; k++) {
       const T* const row = b + at[k];
       ${acc.load("row")}
-      ${acc.step((i) => `a[${i}]`)}
-      a += ${rows};
+      ${acc.step((i) => `a${Math.floor(i / group)}[${places[i % group]}]`)}
+      ${pointers.map((p) => `a${p} += A_k;`).join(" ")}
     }
     if (bias) {
     ${acc.bias}
     }
     if (n < ${columns} * W) {
     ${acc.lengths}
+    if (first) {
     ${acc.parts}
+    } else {
+    ${acc.addParts}
+    }
     } else if (first) {
     ${acc.set}
     } else {
@@ -192,7 +211,7 @@ export function tileKernels(name: string, most: number, columns: number, vector:
   };
   const all = range(most).map((i) => i + 1);
   return `${all.map(one).join("\n")}
-typedef void (*${name}Kernel)(long, const T*, const T*, const int*, T*, long, const T*, int, long);
+typedef void (*${name}Kernel)(long, const T*, long, long, const T*, const int*, T*, long, const T*, int, long);
 static const ${name}Kernel ${name}s[] = {0, ${all.map((i) => `${name}${i}`).join(", ")}};`;
 }
 
