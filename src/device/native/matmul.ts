@@ -74,12 +74,12 @@ interface Plan {
   readonly cycles: number;
 }
 
-/** Up to so many columns it costs more to pack A than to read it where it lies. */
-const fewColumns = 768;
 /** Cycles that packing takes for a number that lies in order, or along the depth, or elsewhere. */
 const copied = 0.4;
 const transposed = 0.75;
 const scattered = 2;
+/** By how much multiplication takes longer with rows of A where they lie. */
+const loose = 0.03;
 
 function planOf(
   tiling: Tiling,
@@ -96,13 +96,15 @@ function planOf(
   const W = tiling.vector / bytes;
   const unit = B_n === 1;
   const packed = !(unit && N >= NR && (K * N <= smallB || M <= fewRows));
-  // Rows that lie half a page apart would drive each other out of the first-level cache.
-  const direct = A_k === 1 && (A_m * bytes) % 2048 !== 0 && N <= fewColumns;
   const tiles = Math.ceil(M / tiling.rows);
   const rest = N % NR;
   const wide = N - rest + (rest === 0 ? 0 : rest <= W ? W : NR);
   const multiply = (tiles * Math.ceil(M / tiles) * wide * K) / (2 * W);
-  const packA = direct ? 0 : M * K * (A_k === 1 || A_m === 1 ? transposed : scattered);
+  const blocks = Math.ceil((N * Math.min(K, tiling.depth)) / (tiling.blockSlivers * NR * tiling.depth));
+  const packing = blocks * M * K * (A_k === 1 || A_m === 1 ? transposed : scattered);
+  // Rows that lie half a page apart would drive each other out of the first-level cache.
+  const direct = A_k === 1 && (A_m * bytes) % 2048 !== 0 && multiply * loose < packing;
+  const packA = direct ? multiply * loose : packing;
   const packB = packed ? N * K * (unit ? copied : B_k === 1 ? transposed : scattered) : 0;
   return { direct, packed, cycles: multiply + packA + packB };
 }

@@ -122,15 +122,29 @@ static __attribute__((noinline)) void packB(T* to, const T* from, long columns, 
   }
 }
 
-/* Rows of A as [tile][k][row]. What is written beyond a tile, the next one overwrites. */
+/* Rows of A as [tile][k][row]. What is written beyond a tile's rows, what follows writes over. */
 static __attribute__((noinline)) void packA(T* to, const T* from, long count, long tile, long depth, long A_m, long A_k) {
+  if (A_m == 1) {
+    /* As the numbers lie; processors do not see by themselves that the next row is wanted soon. */
+    enum { AHEAD = 8 };
+    for (long k = 0; k < depth; k++, from += A_k) {
+      for (long m = 0; m < count; m += 64 / sizeof(T)) __builtin_prefetch(from + AHEAD * A_k + m);
+      for (long m0 = 0; m0 < count; m0 += tile) {
+        const long rows = MIN(tile, count - m0);
+        for (long m = 0; m < rows; m += W) {
+          T* const at = to + m0 * depth + k * rows + m;
+          const V v = loadPart(from + m0 + m, MIN(W, rows - m));
+          if (k + 1 < depth) *(V*)at = v;
+          else storePart(at, v, MIN(W, rows - m));
+        }
+      }
+    }
+    return;
+  }
   for (long m0 = 0; m0 < count; m0 += tile) {
     const long rows = MIN(tile, count - m0);
     const T* at = from + m0 * A_m;
-    if (A_m == 1) {
-      for (long k = 0; k < depth; k++)
-        for (long m = 0; m < rows; m += W) *(V*)(to + k * rows + m) = loadPart(at + k * A_k + m, MIN(W, rows - m));
-    } else if (A_k == 1) {
+    if (A_k == 1) {
       /* From the last group down: lanes beyond the rows are written over by what comes next. */
       for (long g = (rows - 1) / W * W; g >= 0; g -= W) packTransposed(to + g, rows, at + g * A_m, A_m, rows - g, depth);
     } else {
