@@ -80,6 +80,19 @@ export function isHurriedSum(e: Expr): boolean {
   return isFloatSum(e) && [...folded.values()].filter(Boolean).length <= laborious;
 }
 
+/** Kernels of at least so many expressions, as one with an exponential, compute longer than they load and store. */
+const laboriousKernel = 32;
+
+/**
+ * Whether a kernel should use the widest vectors, where a processor has some that cost it speed elsewhere. Vectors are as many sums as
+ * they have lanes, so for kernels with sums that is for their sums to say: as above, maps that join them do not count.
+ */
+export function computesLong(values: readonly Expr[]): boolean {
+  const nodes = topological(values);
+  const sums = nodes.filter((e) => e.fold === "prod" || isFloatSum(e));
+  return sums.length > 0 ? !sums.every(isHurriedSum) : nodes.length >= laboriousKernel;
+}
+
 /** The argument block's layout, counted in float64 numbers. */
 export function layoutOf(kernel: LoopKernel): {
   axes: number;

@@ -6,7 +6,8 @@ import { renderEpilogue } from "../../kernel/c/epilogue.js";
 import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
 import type { Vectors } from "../../kernel/c/micro.js";
-import { bytesOf, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
+import { bytesOf, type Expr, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
+import { computesLong } from "../../kernel/stages.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
 import { Compiler, detectProcessor, type Processor } from "./compiler.js";
@@ -49,17 +50,10 @@ function loadRuntime(compiler: Compiler): NativeLibrary {
   }
 }
 
-/** Expressions of the values that a kernel stores. */
-function nodesOf(kernel: Kernel): number {
-  if (kernel.kind === "convolution") return 0;
-  const values = kernel.kind === "loop" ? kernel.stores : kernel.epilogue;
-  return topological(values.map((s) => s.value)).length;
-}
-
 /** Pairs of operations of an element, and for each operand what moving a number from memory is worth in operations. */
 function costOf(kernel: Kernel): number {
   if (kernel.kind !== "loop") return 1;
-  return nodesOf(kernel) / 2 + 8 * kernel.operands.length;
+  return topological(kernel.stores.map((s) => s.value)).length / 2 + 8 * kernel.operands.length;
 }
 
 export type CompileListener = (kernel: Kernel, milliseconds: number, source: string) => void;
@@ -70,8 +64,6 @@ const productFlags = ["-ffp-contract=fast", "-O2"];
 const threadWork = 1 << 18;
 /** Multiplications of a product from which on it is shared: two microseconds for each thread. */
 const productWork = 3 << 17;
-/** Kernels of at least so many expressions, as one with an exponential, compute longer than they load and store. */
-const laboriousNodes = 32;
 const argumentCount = 4096;
 const jobNumbers = 8;
 /** Few rows as long as this are folded in parts of the second length. */
@@ -193,12 +185,13 @@ export class NativeEngine implements Engine {
     };
     let id: number;
     let epilogue = 0;
-    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), this.exactFlags(kernel));
+    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), this.exactFlags(kernel.stores));
     else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), productFlags);
     else {
       id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), productFlags);
       this.products.set(kernel.type, id);
-      if (kernel.epilogue.length > 0) epilogue = this.entry(made(renderEpilogue(kernel), this.exactFlags(kernel)));
+      if (kernel.epilogue.length > 0)
+        epilogue = this.entry(made(renderEpilogue(kernel), this.exactFlags(kernel.epilogue)));
     }
     this.onCompile?.(kernel, performance.now() - started, sources.join("\n"));
     const loop = kernel.kind === "loop" ? kernel : null;
@@ -216,8 +209,9 @@ export class NativeEngine implements Engine {
   }
 
   /** Contraction would change the digits of element-wise results between engines. */
-  private exactFlags(kernel: Kernel): readonly string[] {
-    return ["-ffp-contract=off", ...(nodesOf(kernel) < laboriousNodes ? [] : this.compiler.widest)];
+  private exactFlags(results: readonly { readonly value: Expr }[]): readonly string[] {
+    const long = computesLong(results.map((r) => r.value));
+    return ["-ffp-contract=off", ...(long ? this.compiler.widest : [])];
   }
 
   private build(source: string, flags: readonly string[]): number {
@@ -235,7 +229,7 @@ export class NativeEngine implements Engine {
     if (variant.id === null) {
       const started = performance.now();
       const source = renderLoop(kernel, this.vectors, schedule);
-      variant.id = this.build(source, this.exactFlags(kernel));
+      variant.id = this.build(source, this.exactFlags(kernel.stores));
       this.onCompile?.(kernel, performance.now() - started, source);
     }
     return variant.id;

@@ -31,7 +31,11 @@ const keepBytes = 256 * 1024 * 1024;
 function sizeClassOf(bytes: number): number {
   if (bytes <= 512) return bytes === 0 ? 0 : (bytes - 1) >> 6;
   const last = bytes - 1;
-  const octave = last < 2 ** 32 ? 31 - Math.clz32(last) : Math.floor(Math.log2(last));
+  if (last < 2 ** 32) {
+    const octave = 31 - Math.clz32(last);
+    return 8 * (octave - 8) + ((last >>> (octave - 3)) & 7);
+  }
+  const octave = Math.floor(Math.log2(last));
   return 8 * (octave - 8) + (Math.floor(last / 2 ** (octave - 3)) & 7);
 }
 /** The bytes of each class, to 2^43: the largest tensor has 2^40 numbers of 8 bytes. */

@@ -2,7 +2,8 @@
  * Maps over two axes or more with operands that have a stride along the vector axis, as a transposed matrix: tiles of these
  * operands are turned in the cache, so that each of their cache lines is fetched once.
  */
-import { topological } from "../ir.js";
+import { bytesOf, type StorageType, topological } from "../ir.js";
+import { lanesOf, transpose, vectorTypes } from "./micro.js";
 import type { LoopNest, Range } from "./nest.js";
 
 /** Units and elements of a tile. */
@@ -20,12 +21,24 @@ export function turned({ kernel, serial }: LoopNest): ReadonlySet<number> {
   return found;
 }
 
+/** Floating-point numbers as large as the elements of all operands that are turned, if they have a size that vectors can turn. */
+function movedAs({ kernel }: LoopNest, operands: readonly number[]): "float32" | "float64" | null {
+  const sizes = new Set(operands.map((o) => bytesOf[(kernel.operands[o] as { type: StorageType }).type]));
+  if (sizes.size !== 1) return null;
+  return sizes.has(4) ? "float32" : sizes.has(8) ? "float64" : null;
+}
+
 export function renderTiles(nest: LoopNest, elements: (range: Range) => void): void {
   const operands = [...turned(nest)];
   const column = nest.axis;
   const row = column - 1;
   for (const o of operands) {
     nest.line(`${nest.storage(o)} tile${o}[${tileRows}][${tileColumns}] __attribute__((aligned(64)));`);
+  }
+  const moved = movedAs(nest, operands);
+  if (moved !== null) {
+    const lanes = lanesOf(moved, nest.vectors.bytes);
+    nest.declare(`${vectorTypes(lanes)}\n${transpose(lanes)}`);
   }
   nest.line("long group;");
   nest.open("for (long u = begin; u < end; u += group)");
@@ -36,6 +49,13 @@ export function renderTiles(nest: LoopNest, elements: (range: Range) => void): v
   nest.line(`const long right = n${column} - left < ${tileColumns} ? n${column} : left + ${tileColumns};`);
   for (const o of operands) {
     const source = `q${o}[g * s${o}_${row} + j * s${o}_${column}]`;
+    if (moved !== null) {
+      nest.line(`if (s${o}_${row} == 1) for (long j = left; j < right; j += W) packTransposed(`);
+      nest.line(
+        `  (T*)&tile${o}[0][j - left], ${tileColumns}, (const T*)(q${o} + j * s${o}_${column}), s${o}_${column}, right - j, group);`,
+      );
+      nest.line("else");
+    }
     // The full tile apart: with a known number of rows the loop over them is unrolled.
     nest.line(`if (group == ${tileRows}) for (long j = left; j < right; j++) for (long g = 0; g < ${tileRows}; g++)`);
     nest.line(`  tile${o}[g][j - left] = ${source};`);
