@@ -80,17 +80,18 @@ export function isHurriedSum(e: Expr): boolean {
   return isFloatSum(e) && [...folded.values()].filter(Boolean).length <= laborious;
 }
 
-/** Kernels of at least so many expressions, as one with an exponential, compute longer than they load and store. */
-const laboriousKernel = 32;
+/** Kernels of at least so many expressions an operand, as one with an exponential, compute longer than they load and store. */
+const laboriousKernel = 10;
 
 /**
  * Whether a kernel should use the widest vectors, where a processor has some that cost it speed elsewhere. Vectors are as many sums as
  * they have lanes, so for kernels with sums that is for their sums to say: as above, maps that join them do not count.
  */
-export function computesLong(values: readonly Expr[]): boolean {
+export function computesLong(values: readonly Expr[], operands: number): boolean {
   const nodes = topological(values);
   const sums = nodes.filter((e) => e.fold === "prod" || isFloatSum(e));
-  return sums.length > 0 ? !sums.every(isHurriedSum) : nodes.length >= laboriousKernel;
+  if (sums.length > 0) return !sums.every(isHurriedSum);
+  return nodes.length >= laboriousKernel * operands;
 }
 
 /** The argument block's layout, counted in float64 numbers. */

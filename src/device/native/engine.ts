@@ -6,7 +6,7 @@ import { renderEpilogue } from "../../kernel/c/epilogue.js";
 import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
 import type { Vectors } from "../../kernel/c/micro.js";
-import { bytesOf, type Expr, type Kernel, type LoopKernel, topological } from "../../kernel/ir.js";
+import { bytesOf, type Kernel, type LoopKernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import { computesLong } from "../../kernel/stages.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import type { PreparedLaunch, Program } from "../program.js";
@@ -185,13 +185,12 @@ export class NativeEngine implements Engine {
     };
     let id: number;
     let epilogue = 0;
-    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), this.exactFlags(kernel.stores));
+    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), this.exactFlags(kernel));
     else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), productFlags);
     else {
       id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), productFlags);
       this.products.set(kernel.type, id);
-      if (kernel.epilogue.length > 0)
-        epilogue = this.entry(made(renderEpilogue(kernel), this.exactFlags(kernel.epilogue)));
+      if (kernel.epilogue.length > 0) epilogue = this.entry(made(renderEpilogue(kernel), this.exactFlags(kernel)));
     }
     this.onCompile?.(kernel, performance.now() - started, sources.join("\n"));
     const loop = kernel.kind === "loop" ? kernel : null;
@@ -209,8 +208,11 @@ export class NativeEngine implements Engine {
   }
 
   /** Contraction would change the digits of element-wise results between engines. */
-  private exactFlags(results: readonly { readonly value: Expr }[]): readonly string[] {
-    const long = computesLong(results.map((r) => r.value));
+  private exactFlags(kernel: LoopKernel | MatmulKernel): readonly string[] {
+    const [results, operands] =
+      kernel.kind === "loop" ? [kernel.stores, kernel.operands.length] : [kernel.epilogue, kernel.extras.length + 1];
+    const values = results.map((r) => r.value);
+    const long = computesLong(values, operands);
     return ["-ffp-contract=off", ...(long ? this.compiler.widest : [])];
   }
 
@@ -229,7 +231,7 @@ export class NativeEngine implements Engine {
     if (variant.id === null) {
       const started = performance.now();
       const source = renderLoop(kernel, this.vectors, schedule);
-      variant.id = this.build(source, this.exactFlags(kernel.stores));
+      variant.id = this.build(source, this.exactFlags(kernel));
       this.onCompile?.(kernel, performance.now() - started, source);
     }
     return variant.id;
