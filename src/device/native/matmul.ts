@@ -33,8 +33,9 @@ export function launchMatmul(
   const NR = sliverColumns(tiling, bytes);
   const plain = planOf(tiling, bytes, rows, columns, K, A_m, A_k, B_k, B_n);
   const other = planOf(tiling, bytes, columns, rows, K, B_n, B_k, A_k, A_m);
-  // Columns of C that do not lie side by side are stored by way of a tile that is transposed.
-  const turned = other.cycles + rows * columns * Math.ceil(K / tiling.depth) < plain.cycles;
+  // Columns of C that do not lie side by side are stored by way of a tile that is transposed, and small vectors have no masks for it.
+  const store = (tiling.vector < 32 ? 3 : 1) * rows * columns * Math.ceil(K / tiling.depth);
+  const turned = other.cycles + store < plain.cycles;
   const { direct, packed } = turned ? other : plain;
   const [M, N] = turned ? [columns, rows] : [rows, columns];
   const threads = launcher.threadsFor(batch * M * N * K);

@@ -1,9 +1,9 @@
 /**
  * Renders a matrix product for CPUs with vector registers, after Goto and van de Geijn ("Anatomy of High-Performance
- * Matrix Multiplication", 2008): a task packs a block of B into slivers of NR columns, then one block of A after another into
- * tiles of rows, and runs the micro-kernels of `micro.ts`. A small B whose rows are contiguous is read where it lies. Any strides
- * come in through packing; columns beyond the last are zeros in the last sliver, and not stored. Each task packs for itself:
- * what another core has just written is further away than memory that both only read.
+ * Matrix Multiplication", 2008): a task packs a block of B into slivers of NR columns, takes one block of A after another, packed
+ * into tiles of rows or where it lies, and runs the micro-kernels of `micro.ts`. A small B whose rows are contiguous is read where it
+ * lies, too. Columns beyond the last are zeros in the last sliver, and not stored. Each task packs for itself: what another core has
+ * just written is further away than memory that both only read.
  */
 import { epiloguePointer } from "./epilogue.js";
 import { lanesOf, type MatrixType, tileKernels, transpose, type Vectors, vectorTypes, workspace } from "./micro.js";
