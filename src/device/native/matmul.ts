@@ -12,6 +12,8 @@ const batchArgument = matmulArguments.indexOf("batch");
 /** Elements of B up to which packing costs more than it spares, and rows of A with which it is always so. */
 const smallB = 1 << 13;
 const fewRows = 28;
+/** The greatest depth of a block of B that is read where it lies. */
+const farDepth = 256;
 
 export function launchMatmul(
   launcher: Launcher,
@@ -55,8 +57,9 @@ export function launchMatmul(
   put(batch, M, N, K);
   if (turned) put(B_b, B_n, B_k, A_b, A_k, A_m, C_b, 1, C_m);
   else put(A_b, A_m, A_k, B_b, B_k, B_n, C_b, C_m, 1);
-  // Blocks of nearly equal depth, as few as there may be.
-  const depth = Math.max(1, Math.ceil(K / Math.max(1, Math.ceil(K / tiling.depth))));
+  // Blocks of nearly equal depth, as few as there may be; less deep where rows of B lie far apart.
+  const deepest = packed ? tiling.depth : Math.min(tiling.depth, farDepth);
+  const depth = Math.max(1, Math.ceil(K / Math.max(1, Math.ceil(K / deepest))));
   put(turned ? 1 : 0, tile, packed ? 1 : 0, direct ? 1 : 0, blockM, blockN, depth);
   const { extras, scalars } = kernel;
   for (let i = 0; i < extras.length; i++) {

@@ -100,12 +100,12 @@ static __attribute__((noinline)) void planes(T* to, const T* x, long count, long
       }
     }
 }
-${kernel.pass === "correlate" ? correlate(kernel, tile, vectors.bytes) : weights(lanes, tile)}`;
+${kernel.pass === "correlate" ? correlate(kernel, tile) : weights(lanes, tile)}`;
 }
 
-function correlate(kernel: ConvolutionKernel, tile: Tile, vector: number): string {
+function correlate(kernel: ConvolutionKernel, tile: Tile): string {
   return `
-${tileKernels("tile", tile.rows, tile.columns, vector)}
+${tileKernels("tile", tile.rows, tile.columns)}
 
 /* Weights as [group][block of channels][tile][k][row]; a unit is one tile of one block of one group. */
 void pack(const double* args, long begin, long end) {
@@ -211,7 +211,7 @@ void run(const double* args, long begin, long end) {
 function weights(lanes: ReturnType<typeof lanesOf>, tile: Tile): string {
   return `
 ${transpose(lanes)}
-${rowKernels("rowTile", tile.weightRows, tile.columns, lanes.vector)}
+${rowKernels("rowTile", tile.weightRows, tile.columns)}
 
 /* A unit is one group and one part of the images and rows. */
 void run(const double* args, long begin, long end) {

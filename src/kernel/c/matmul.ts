@@ -88,8 +88,8 @@ enum { MR = ${MR}, NR = ${columns * lanes.width}, KC = ${KC}, MC = ${MR * tiling
 
 ${transpose(lanes)}
 
-${tileKernels("micro", MR, columns, tiling.vector)}
-${tileKernels("narrow", MR, 1, tiling.vector)}
+${tileKernels("micro", MR, columns)}
+${tileKernels("narrow", MR, 1)}
 
 /* Columns of B as [sliver][k][NR]. */
 static __attribute__((noinline)) void packB(T* to, const T* from, long columns, long depth, long B_k, long B_n) {
@@ -155,12 +155,19 @@ static __attribute__((noinline)) void packA(T* to, const T* from, long count, lo
   }
 }
 
+/* From this depth on C is asked for when a tile is begun. */
+enum { DEEP = 128 };
+
 /* One tile of C, where the first skip columns of the sliver belong to another. */
 static inline void tile(
     long rows, long columns, long skip, long depth, const T* a, long A_m, long A_k, const T* b, const int* at, T* c, long C_m, long C_n,
     int first) {
   const microKernel run = columns <= W && skip == 0 ? narrows[rows] : micros[rows];
   if (C_n == 1 && skip == 0) {
+    /* C is needed when the sums are done. */
+    if (depth >= DEEP)
+      for (long i = 0; i < rows; i++)
+        for (long j = 0; j < columns; j += 64 / sizeof(T)) __builtin_prefetch(c + i * C_m + j, 1);
     run(depth, a, A_m, A_k, b, at, c, C_m, 0, first, columns);
     return;
   }

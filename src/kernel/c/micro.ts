@@ -134,19 +134,14 @@ static __attribute__((noinline)) void packTransposed(T* to, long step, const T* 
 }`;
 }
 
-/** From this depth on C is asked for when a tile is begun. */
-const deep = 128;
-
 /** The accumulators of a tile, and c ← c + (or ←) them. */
-function accumulators(rows: number, columns: number, vector: number) {
+function accumulators(rows: number, columns: number) {
   const cols = range(columns);
   const each = (f: (i: number, j: number) => string): string =>
     range(rows)
       .map((i) => cols.map((j) => f(i, j)).join(" "))
       .join("\n    ");
   return {
-    /** Asks for C, 64 bytes at a time, which is needed when the sums are done. */
-    fetch: each((i, j) => ((j * vector) % 64 === 0 ? `__builtin_prefetch(c + ${i} * C_m + ${j} * W, 1);` : "")),
     declare: each((i, j) => `V c${i}_${j} = {0};`),
     bias: each((i, j) => `c${i}_${j} += bias[${i}];`),
     set: each((i, j) => `*(V*)(c + ${i} * C_m + ${j} * W) = c${i}_${j};`),
@@ -170,19 +165,16 @@ function accumulators(rows: number, columns: number, vector: number) {
  * `tile(rows)(depth, a, A_m, A_k, b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from A, which lies in memory as it
  * likes, and rows of B that start at b + at[k]. Only the first n columns are written.
  */
-export function tileKernels(name: string, most: number, columns: number, vector: number): string {
+export function tileKernels(name: string, most: number, columns: number): string {
   // Five rows from one pointer: 0, 1, 2 and 4 strides away processors add themselves, 3 is kept.
   const group = 5;
   const places = ["0", "A_m", "2 * A_m", "A_m3", "4 * A_m"];
   const one = (rows: number): string => {
-    const acc = accumulators(rows, columns, vector);
+    const acc = accumulators(rows, columns);
     const pointers = range(Math.ceil(rows / group));
     return `static __attribute__((noinline)) void ${name}${rows}(
     long depth, const T* restrict a, long A_m, long A_k, const T* restrict b, const int* restrict at, T* restrict c, long C_m,
     const T* bias, int first, long n) {
-    if (depth >= ${deep}) {
-    ${acc.fetch}
-    }
     ${acc.declare}
     const long A_m3 = 3 * A_m;
     ${pointers.map((p) => `const T* a${p} = a + ${group * p} * A_m;`).join(" ")}
@@ -219,9 +211,9 @@ static const ${name}Kernel ${name}s[] = {0, ${all.map((i) => `${name}${i}`).join
  * `rows(n)(runs, at, length, a, b, c)`: n × `columns` vectors of a tile of sums, [row][columns], kept in c. Row i of A is read
  * in `runs` pieces of `length` numbers, that begin at a[i] + at[run]; B is packed, [k][columns].
  */
-export function rowKernels(name: string, most: number, columns: number, vector: number): string {
+export function rowKernels(name: string, most: number, columns: number): string {
   const one = (rows: number): string => {
-    const acc = accumulators(rows, columns, vector);
+    const acc = accumulators(rows, columns);
     return `static __attribute__((noinline)) void ${name}${rows}(
     long runs, const int* at, long length, const T* const* restrict a, const T* restrict b, T* restrict c, long C_m) {
     ${acc.declare}
