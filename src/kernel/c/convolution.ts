@@ -105,7 +105,7 @@ ${kernel.pass === "correlate" ? correlate(kernel, tile) : weights(lanes, tile)}`
 
 function correlate(kernel: ConvolutionKernel, tile: Tile): string {
   return `
-${tileKernels("tile", tile.rows, tile.columns)}
+${tileKernels("tile", tile.rows, tile.columns, "packed")}
 
 /* Weights as [group][block of channels][tile][k][row]; a unit is one tile of one block of one group. */
 void pack(const double* args, long begin, long end) {
@@ -180,11 +180,11 @@ void run(const double* args, long begin, long end) {
             const long tall = MIN(tile, last_m - m);
             const T* const b = ${kernel.bias ? "c0 == 0 ? bias + g * M + m : 0" : "0"};
             if (direct) {
-              tiles[tall](depth, packed + m * depth, 1, tall, base + d * P_d + start, at, y + m * Ys_m + to[0], Ys_m, b, c0 == 0, length[0]);
+              tiles[tall](depth, packed + m * depth, base + d * P_d + start, at, y + m * Ys_m + to[0], Ys_m, b, c0 == 0, length[0]);
               continue;
             }
             T part[(MR + 1) * NR] __attribute__((aligned(64)));
-            tiles[tall](depth, packed + m * depth, 1, tall, base + d * P_d + start, at, part, NR, b, 1, NR);
+            tiles[tall](depth, packed + m * depth, base + d * P_d + start, at, part, NR, b, 1, NR);
             for (long i = 0; i < tall; i++)
               for (long r = 0; r < runs; r++) {
                 const T* const p = part + i * NR + from[r];

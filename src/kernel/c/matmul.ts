@@ -88,8 +88,8 @@ enum { MR = ${MR}, NR = ${columns * lanes.width}, KC = ${KC}, MC = ${MR * tiling
 
 ${transpose(lanes)}
 
-${tileKernels("micro", MR, columns)}
-${tileKernels("narrow", MR, 1)}
+${tileKernels("micro", MR, columns, "strided")}
+${tileKernels("narrow", MR, 1, "strided")}
 
 /* Columns of B as [sliver][k][NR]. */
 static __attribute__((noinline)) void packB(T* to, const T* from, long columns, long depth, long B_k, long B_n) {

@@ -161,28 +161,41 @@ function accumulators(rows: number, columns: number) {
   };
 }
 
+/** How a tile's rows of A lie: packed as [k][rows], or with a stride A_m between rows and A_k along the depth. */
+export type RowsOfA = "packed" | "strided";
+
 /**
- * `tile(rows)(depth, a, A_m, A_k, b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from A, which lies in memory as it
- * likes, and rows of B that start at b + at[k]. Only the first n columns are written.
+ * `tile(rows)(depth, a[, A_m, A_k], b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from A and rows of B that start at
+ * b + at[k]. Only the first n columns are written.
  */
-export function tileKernels(name: string, most: number, columns: number): string {
+export function tileKernels(name: string, most: number, columns: number, rowsOfA: RowsOfA): string {
   // Five rows from one pointer: 0, 1, 2 and 4 strides away processors add themselves, 3 is kept.
   const group = 5;
   const places = ["0", "A_m", "2 * A_m", "A_m3", "4 * A_m"];
+  const strides = rowsOfA === "strided" ? "long, long, " : "";
   const one = (rows: number): string => {
     const acc = accumulators(rows, columns);
     const pointers = range(Math.ceil(rows / group));
+    const a =
+      rowsOfA === "packed"
+        ? { strides: "", declare: "", number: (i: number) => `a[${i}]`, next: `a += ${rows};` }
+        : {
+            strides: "long A_m, long A_k, ",
+            declare: `const long A_m3 = 3 * A_m;
+    ${pointers.map((p) => `const T* a${p} = a + ${group * p} * A_m;`).join(" ")}`,
+            number: (i: number) => `a${Math.floor(i / group)}[${places[i % group]}]`,
+            next: pointers.map((p) => `a${p} += A_k;`).join(" "),
+          };
     return `static __attribute__((noinline)) void ${name}${rows}(
-    long depth, const T* restrict a, long A_m, long A_k, const T* restrict b, const int* restrict at, T* restrict c, long C_m,
+    long depth, const T* restrict a, ${a.strides}const T* restrict b, const int* restrict at, T* restrict c, long C_m,
     const T* bias, int first, long n) {
     ${acc.declare}
-    const long A_m3 = 3 * A_m;
-    ${pointers.map((p) => `const T* a${p} = a + ${group * p} * A_m;`).join(" ")}
+    ${a.declare}
     for (long k = 0; k < depth; k++) {
       const T* const row = b + at[k];
       ${acc.load("row")}
-      ${acc.step((i) => `a${Math.floor(i / group)}[${places[i % group]}]`)}
-      ${pointers.map((p) => `a${p} += A_k;`).join(" ")}
+      ${acc.step(a.number)}
+      ${a.next}
     }
     if (bias) {
     ${acc.bias}
@@ -203,7 +216,7 @@ export function tileKernels(name: string, most: number, columns: number): string
   };
   const all = range(most).map((i) => i + 1);
   return `${all.map(one).join("\n")}
-typedef void (*${name}Kernel)(long, const T*, long, long, const T*, const int*, T*, long, const T*, int, long);
+typedef void (*${name}Kernel)(long, const T*, ${strides}const T*, const int*, T*, long, const T*, int, long);
 static const ${name}Kernel ${name}s[] = {0, ${all.map((i) => `${name}${i}`).join(", ")}};`;
 }
 
