@@ -1,8 +1,8 @@
-/** The vector registers that schedules of the native engine are written for: this processor's, and all others. */
+/** The vector registers that schedules of the native engine are written for, but for this processor's. */
 import { detectProcessor } from "../../src/device/native/compiler.js";
 import type { Vectors } from "../../src/kernel/c/micro.js";
 
-export const own = detectProcessor().vectors;
+const own = detectProcessor().vectors;
 export const others = (
   [
     { bytes: 16, count: 16 },

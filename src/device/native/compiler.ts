@@ -129,8 +129,8 @@ export class Compiler {
   }
 
   /**
-   * What makes the compiler use the widest vectors. For Intel's processors it prefers half of them, which costs work that computes a
-   * third of its speed and suits work that waits for memory.
+   * What makes the compiler use the widest vectors. For Intel's processors it prefers half of them, which suits work that waits
+   * for memory, and makes work that computes take up to half as long again.
    */
   get widest(): string[] {
     return process.arch === "x64" && this.processor.vectors.bytes === 64 ? ["-mprefer-vector-width=512"] : [];

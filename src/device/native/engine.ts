@@ -5,7 +5,6 @@ import { renderConvolution } from "../../kernel/c/convolution.js";
 import { renderEpilogue } from "../../kernel/c/epilogue.js";
 import { renderLoop, type Schedule, splitPhases, splitScratch, splits, streams } from "../../kernel/c/loop.js";
 import { renderMatmul, type Tiling, tilingFor } from "../../kernel/c/matmul.js";
-import type { Vectors } from "../../kernel/c/micro.js";
 import { bytesOf, type Kernel, type LoopKernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import { computesLong } from "../../kernel/stages.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
@@ -100,14 +99,12 @@ export class NativeEngine implements Engine {
   private scratch: NativeBuffer | null = null;
   private partials: NativeBuffer | null = null;
   private readonly streamBytes: number;
-  private readonly vectors: Vectors;
 
   private constructor(
     private readonly compiler: Compiler,
     private readonly onCompile: CompileListener | null,
   ) {
     const { vectors, near, cache } = compiler.processor;
-    this.vectors = vectors;
     const library = loadRuntime(compiler);
     this.load = library.func("int cresset_load(const char* path)") as (path: string) => number;
     this.entry = library.func("double cresset_entry(int id)") as (id: number) => number;
@@ -183,10 +180,11 @@ export class NativeEngine implements Engine {
       sources.push(source);
       return this.build(source, flags);
     };
+    const { vectors } = this.compiler.processor;
     let id: number;
     let epilogue = 0;
-    if (kernel.kind === "loop") id = made(renderLoop(kernel, this.vectors), this.exactFlags(kernel));
-    else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, this.vectors), productFlags);
+    if (kernel.kind === "loop") id = made(renderLoop(kernel, vectors), this.exactFlags(kernel));
+    else if (kernel.kind === "convolution") id = made(renderConvolution(kernel, vectors), productFlags);
     else {
       id = this.products.get(kernel.type) ?? made(renderMatmul(kernel.type, this.tiling), productFlags);
       this.products.set(kernel.type, id);
@@ -230,7 +228,7 @@ export class NativeEngine implements Engine {
   private variant(kernel: LoopKernel, variant: Variant, schedule: Schedule): number {
     if (variant.id === null) {
       const started = performance.now();
-      const source = renderLoop(kernel, this.vectors, schedule);
+      const source = renderLoop(kernel, this.compiler.processor.vectors, schedule);
       variant.id = this.build(source, this.exactFlags(kernel));
       this.onCompile?.(kernel, performance.now() - started, source);
     }

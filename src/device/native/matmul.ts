@@ -9,11 +9,6 @@ import type { NativeBuffer } from "./memory.js";
 type Numbers = [number, number, number, number, number, number, number, number, number, number, number, number];
 
 const batchArgument = matmulArguments.indexOf("batch");
-/** Elements of B up to which packing costs more than it spares, and rows of A with which it is always so. */
-const smallB = 1 << 13;
-const fewRows = 28;
-/** The greatest depth of a block of B that is read where it lies. */
-const farDepth = 256;
 
 export function launchMatmul(
   launcher: Launcher,
@@ -78,6 +73,11 @@ interface Plan {
   readonly cycles: number;
 }
 
+/** Elements of B up to which packing costs more than it spares, and rows of A with which it is always so. */
+const smallB = 1 << 13;
+const fewRows = 28;
+/** The greatest depth of a block of B that is read where it lies. */
+const farDepth = 256;
 /** Cycles that packing takes for a number that lies in order, or along the depth, or elsewhere. */
 const copied = 0.4;
 const transposed = 0.75;
@@ -104,8 +104,8 @@ function planOf(
   const rest = N % NR;
   const wide = N - rest + (rest === 0 ? 0 : rest <= W ? W : NR);
   const multiply = (tiles * Math.ceil(M / tiles) * wide * K) / (2 * W);
-  const blocks = Math.ceil((N * Math.min(K, tiling.depth)) / (tiling.blockSlivers * NR * tiling.depth));
-  const packing = blocks * M * K * (A_k === 1 || A_m === 1 ? transposed : scattered);
+  const times = Math.ceil((N * Math.min(K, tiling.depth)) / (tiling.blockSlivers * NR * tiling.depth));
+  const packing = times * M * K * (A_k === 1 || A_m === 1 ? transposed : scattered);
   // Rows that lie half a page apart would drive each other out of the first-level cache.
   const direct = A_k === 1 && (A_m * bytes) % 2048 !== 0 && multiply * loose < packing;
   const packA = direct ? multiply * loose : packing;

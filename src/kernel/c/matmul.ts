@@ -158,11 +158,12 @@ static __attribute__((noinline)) void packA(T* to, const T* from, long count, lo
 /* From this depth on C is asked for when a tile is begun. */
 enum { DEEP = 128 };
 
-/* One tile of C, where the first skip columns of the sliver belong to another. */
+/* One tile of C, where the first skip columns of the sliver belong to another. Of C's strides at least one is 1. */
 static inline void tile(
     long rows, long columns, long skip, long depth, const T* a, long A_m, long A_k, const T* b, const int* at, T* c, long C_m, long C_n,
     int first) {
-  const microKernel run = columns <= W && skip == 0 ? narrows[rows] : micros[rows];
+  const int thin = columns <= W && skip == 0;
+  const microKernel run = thin ? narrows[rows] : micros[rows];
   if (C_n == 1 && skip == 0) {
     /* C is needed when the sums are done. */
     if (depth >= DEEP)
@@ -173,12 +174,12 @@ static inline void tile(
   }
   /* Of W rows for transpose(), which are not all filled. */
   T part[((MR + W - 1) / W * W + 1) * NR] __attribute__((aligned(64)));
-  run(depth, a, A_m, A_k, b, at, part, NR, 0, 1, columns <= W && skip == 0 ? W : NR);
-  if (C_m == 1 && skip == 0) {
+  run(depth, a, A_m, A_k, b, at, part, NR, 0, 1, thin ? W : NR);
+  if (C_n != 1) {
     for (long g = 0; g < rows; g += W)
       for (long j = 0; j < columns; j += W) {
         V v[W];
-        for (long i = 0; i < W; i++) v[i] = *(const V*)(part + (g + i) * NR + j);
+        for (long i = 0; i < W; i++) v[i] = *(const V*)(part + (g + i) * NR + skip + j);
         transpose(v);
         const long high = MIN(W, rows - g);
         for (long l = 0; l < MIN(W, columns - j); l++) {
@@ -190,19 +191,12 @@ static inline void tile(
     return;
   }
   for (long i = 0; i < rows; i++) {
-    const T* const p = part + i * NR + skip;
-    if (C_n == 1)
-      for (long j = 0; j < columns; j += W) {
-        const long count = MIN(W, columns - j);
-        V v = *(const V*)(p + j);
-        if (!first) v += loadPart(c + i * C_m + j, count);
-        storePart(c + i * C_m + j, v, count);
-      }
-    else
-      for (long j = 0; j < columns; j++) {
-        T* const x = c + i * C_m + j * C_n;
-        *x = first ? p[j] : *x + p[j];
-      }
+    for (long j = 0; j < columns; j += W) {
+      const long count = MIN(W, columns - j);
+      V v = *(const V*)(part + i * NR + skip + j);
+      if (!first) v += loadPart(c + i * C_m + j, count);
+      storePart(c + i * C_m + j, v, count);
+    }
   }
 }
 

@@ -162,7 +162,7 @@ function accumulators(rows: number, columns: number) {
 }
 
 /** How a tile's rows of A lie: packed as [k][rows], or with a stride A_m between rows and A_k along the depth. */
-export type RowsOfA = "packed" | "strided";
+type RowsOfA = "packed" | "strided";
 
 /**
  * `tile(rows)(depth, a[, A_m, A_k], b, at, c, C_m, bias, first, n)`: rows × `columns` vectors of C from A and rows of B that start at
