@@ -8,7 +8,7 @@ import pc from "picocolors";
 import { userDataFolder } from "#files";
 import { Compiler, cacheFolder, detectProcessor } from "../device/native/compiler.js";
 import { cpuEngineName, cuda, getNumThreads, setCpuEngine, tensor } from "../index.js";
-import { probeRelaxed } from "../kernel/wasm/probe.js";
+import { probeRelaxed } from "../kernel/wasm/features.js";
 import { bytes, count, print, printJson, result } from "./output.js";
 
 export interface InfoOptions {

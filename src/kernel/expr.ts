@@ -64,6 +64,10 @@ export function div(x: Arg, y: Arg): Expr {
   if (is(b, 1)) return a;
   return binary("div", a, b);
 }
+/** x·y + z, rounded once where the host does that in one instruction: for code whose results may differ in the last digit. */
+export const madd = (x: Expr, y: Arg, z: Arg): Expr => make("madd", x.type, [...pair(x, y), pair(x, z)[1]]);
+/** x·y + z, rounded twice: the same digits on every host. */
+export const mulAdd = (x: Expr, y: Arg, z: Arg): Expr => add(mul(x, y), z);
 export const rem = (x: Arg, y: Arg): Expr => binary("rem", x, y);
 export const mulhi = (x: Arg, y: Arg): Expr => binary("mulhi", x, y);
 export const and = (x: Arg, y: Arg): Expr => binary("and", x, y);

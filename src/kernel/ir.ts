@@ -57,12 +57,13 @@ export type PrimitiveOp =
   | "lt"
   | "le"
   // three
+  | "madd" // args[0]·args[1] + args[2] of floats, rounded once where the host has an instruction for it, otherwise twice
   | "select" // args: condition (bool), value if true, value if false
   // over the inner axes
   | "reduce" // folds `args[0]` with `fold` over all inner axes
   | "scan"; // the inclusive running fold of `args[0]` along the (single) inner axis
 
-/** Functions that `expand.ts` rewrites into primitives, so that each gives the same digits on every engine. */
+/** Functions that `expand.ts` rewrites into primitives. */
 export type MathOp =
   | "exp"
   | "expm1"

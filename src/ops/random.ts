@@ -4,6 +4,7 @@
  */
 import { ValueError } from "../errors.js";
 import * as k from "../kernel/expr.js";
+import { log } from "../kernel/functions/logarithm.js";
 import { polynomial } from "../kernel/functions/shared.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
@@ -101,8 +102,11 @@ function turn(v: Expr): { cos: Expr; sin: Expr } {
   const quarters = k.round(k.mul(v, 4));
   const x = k.mul(k.sub(v, k.mul(quarters, 0.25)), 2 * Math.PI);
   const z = k.mul(x, x);
-  const sine = k.add(x, k.mul(k.mul(x, z), polynomial(z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1])));
-  const even = polynomial(z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2]);
+  const sine = k.add(
+    x,
+    k.mul(k.mul(x, z), polynomial(z, [-1.9515295891e-4, 8.3321608736e-3, -1.6666654611e-1], k.mulAdd)),
+  );
+  const even = polynomial(z, [2.443315711809948e-5, -1.388731625493765e-3, 4.166664568298827e-2], k.mulAdd);
   const cosine = k.add(k.sub(1, k.mul(z, 0.5)), k.mul(k.mul(z, z), even));
   const q = k.cast(quarters, "i32");
   const odd = k.ne(k.and(q, 1), 0);
@@ -117,7 +121,7 @@ const draws = {
   // Box–Muller on two pairs: √(−2·ln u)·(cos, sin)(2πv), with u in (0, 1].
   normal: (w, mean, std) => {
     const pair = (x: Expr, y: Expr): Expr[] => {
-      const r = k.mul(k.sqrt(k.mul(k.log(k.sub(1, unit(x))), -2)), std);
+      const r = k.mul(k.sqrt(k.mul(log(k.sub(1, unit(x)), k.mulAdd), -2)), std);
       const { cos, sin } = turn(unit(y));
       return [k.add(k.mul(r, cos), mean), k.add(k.mul(r, sin), mean)];
     };

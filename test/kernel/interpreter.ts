@@ -177,6 +177,8 @@ export function apply(e: Expr, args: readonly Value[]): Value {
       return a < b ? 1 : 0;
     case "le":
       return a <= b ? 1 : 0;
+    case "madd":
+      return fit(Number(fit(x * y, type)) + Number(args[2]), type);
     case "select":
       return x !== 0 ? args[1] : args[2];
     default:

@@ -7,9 +7,9 @@ import { CompileError, DeviceError } from "../../errors.js";
 import { bytesOf, type ConvolutionKernel, type Kernel, type MatmulKernel, topological } from "../../kernel/ir.js";
 import { isSerial } from "../../kernel/stages.js";
 import { renderConvolution } from "../../kernel/wasm/convolution.js";
+import { type Features, probeRelaxed } from "../../kernel/wasm/features.js";
 import { renderLoop } from "../../kernel/wasm/loop.js";
-import { type MatmulFeatures, matmulScratch, matmulTasks, renderMatmul } from "../../kernel/wasm/matmul.js";
-import { probeRelaxed } from "../../kernel/wasm/probe.js";
+import { matmulScratch, matmulTasks, renderMatmul } from "../../kernel/wasm/matmul.js";
 import type { Buffer, Engine, Executable } from "../engine.js";
 import { planConvolution } from "./convolution.js";
 import { type Collector, Heap, WasmBuffer } from "./heap.js";
@@ -87,7 +87,7 @@ export class WasmEngine implements Engine {
   private compiled = 0;
   private scratch: WasmBuffer | null = null;
   private readonly pool: Pool | null;
-  private readonly features: MatmulFeatures;
+  private readonly features: Features;
 
   constructor(private readonly options: WasmEngineOptions = {}) {
     const { softLimit, maximum, collector, workers = null } = options;
@@ -135,7 +135,7 @@ export class WasmEngine implements Engine {
     try {
       code =
         kernel.kind === "loop"
-          ? renderLoop(kernel, this.features.shared)
+          ? renderLoop(kernel, this.features)
           : kernel.kind === "matmul"
             ? renderMatmul(kernel, this.features)
             : renderConvolution(kernel, this.features);

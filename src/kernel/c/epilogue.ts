@@ -4,7 +4,7 @@
  * it must give the digits that the same operations give as loops.
  */
 import type { Expr, MatmulKernel } from "../ir.js";
-import { cScalar, cType, emitExpr, type Names } from "./expression.js";
+import { cScalar, cType, declarationsFor, emitExpr, type Names } from "./expression.js";
 
 /** A block of C, its place in the batch and in C, and the epilogue's arguments. */
 const parameters = (t: string): string =>
@@ -41,7 +41,8 @@ export function renderEpilogue({ epilogue, extras, scalars, type }: MatmulKernel
     const x = `x${i + 1}`;
     return `${t}* const e${i + 1} = ${x} + b * ${x}_b + (m0 + i) * ${x}_m + n0 * ${x}_n;`;
   });
-  return `void run${parameters(t)} {
+  return `${declarationsFor(epilogue.map((s) => s.value)).join("\n")}
+void run${parameters(t)} {
   ${declarations.join("\n  ")}
   for (long i = 0; i < rows; i++) {
     ${t}* const to = c + i * C_m;

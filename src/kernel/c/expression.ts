@@ -1,5 +1,5 @@
 /** Renders expressions as C statements, one local variable a node, so that common parts are computed once. */
-import type { Expr, StorageType, ValueType } from "../ir.js";
+import { type Expr, type StorageType, topological, type ValueType } from "../ir.js";
 
 /** Types are spelled without headers: a kernel file includes nothing, so that compiling it takes milliseconds. */
 export const cType: Readonly<Record<ValueType, string>> = {
@@ -44,6 +44,19 @@ export function cConstant(value: number | bigint, type: ValueType): string {
 /** A scalar argument, which is a double, as its type. */
 export const cScalar = (type: ValueType, argument: string): string =>
   `${type === "u32" ? "(unsigned)(long long)" : `(${cType[type]})`}${argument}`;
+
+/** What must stand before a function that computes `roots`. */
+export const declarationsFor = (roots: readonly Expr[]): string[] =>
+  topological(roots).some((e) => e.op === "madd") ? [maddFunctions] : [];
+
+/** Without the instruction, the compiler's own function would be exact, and slow. */
+const maddFunctions = `#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+#define maddf __builtin_fmaf
+#define madd __builtin_fma
+#else
+static inline float maddf(float a, float b, float c) { return a * b + c; }
+static inline double madd(double a, double b, double c) { return a * b + c; }
+#endif`;
 
 /** How the surroundings spell leaves and folds. */
 export interface Names {
@@ -137,6 +150,8 @@ function spell(e: Expr, args: readonly string[], names: Names): string {
         : `(${cType[type]})((unsigned)${a} << (${b} & 31))`;
     case "shr":
       return `${a} >> (${b} & ${type === "i64" ? 63 : 31})`;
+    case "madd":
+      return `${type === "f32" ? "maddf" : "madd"}(${a}, ${b}, ${c})`;
     case "select":
       return `${a} ? ${b} : ${c}`;
     case "cast":

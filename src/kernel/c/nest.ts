@@ -8,7 +8,7 @@
  */
 import type { Expr, LoopKernel, StorageType } from "../ir.js";
 import { below, isSerial, layoutOf, type Stages, stagesOf } from "../stages.js";
-import { cScalar, cStorage, cType, emitExpr, emitPlace, type Names } from "./expression.js";
+import { cScalar, cStorage, cType, declarationsFor, emitExpr, emitPlace, type Names } from "./expression.js";
 import type { Vectors } from "./micro.js";
 
 /** Ends of a loop, as C. */
@@ -65,7 +65,14 @@ export class LoopNest {
 
   /** The whole text: declarations, then the function. */
   text(): string {
-    return [...this.declarations, "void run(const double* A, long begin, long end) {", ...this.lines, "}"].join("\n");
+    const needed = declarationsFor(this.kernel.stores.map((s) => s.value));
+    return [
+      ...needed,
+      ...this.declarations,
+      "void run(const double* A, long begin, long end) {",
+      ...this.lines,
+      "}",
+    ].join("\n");
   }
 
   /** What stands before the function. */

@@ -35,29 +35,29 @@ export function exp(x: Expr): Expr {
   if (f32) {
     // Added to 1.5·2²³, x·log₂e is rounded to n, and n + 2·127 stands in the lowest bits: two exponents, of half of n each.
     const rounding = 12582912 + 254;
-    const rounded = k.add(k.mul(c, Math.LOG2E), rounding);
+    const rounded = k.madd(c, Math.LOG2E, rounding);
     const bits = bitcast(rounded, "i32");
     const half = k.shr(bits, 1);
     const n = k.sub(rounded, rounding);
-    const r = k.sub(k.sub(c, k.mul(n, 0.693359375)), k.mul(n, -2.1219444e-4));
+    const r = k.madd(n, 2.1219444e-4, k.madd(n, -0.693359375, c));
     // In pairs (Estrin): the chain of dependent operations, which bounds the speed, is half as long.
     const z = k.mul(r, r);
-    const pair = (high: number, low: number): Expr => k.add(k.mul(r, high), low);
-    const upper = k.add(k.mul(pair(1.98756915e-4, 1.3981999507e-3), z), pair(8.3334519073e-3, 4.1665795894e-2));
-    const p = k.add(k.mul(upper, z), pair(1.6666665459e-1, 5.0000001201e-1));
-    const e = k.add(k.add(k.mul(p, z), r), 1);
+    const pair = (high: number, low: number): Expr => k.madd(r, high, low);
+    const upper = k.madd(pair(1.98756915e-4, 1.3981999507e-3), z, pair(8.3334519073e-3, 4.1665795894e-2));
+    const p = k.madd(upper, z, pair(1.6666665459e-1, 5.0000001201e-1));
+    const e = k.add(k.madd(p, z, r), 1);
     // In two exact steps, so that results reach the denormals and infinity.
     return k.mul(k.mul(e, power(half)), power(k.sub(bits, half)));
   }
   const n = k.round(k.mul(c, Math.LOG2E));
-  const r = k.sub(k.sub(c, k.mul(n, 6.93145751953125e-1)), k.mul(n, 1.42860682030941723212e-6));
+  const r = k.madd(n, -1.42860682030941723212e-6, k.madd(n, -6.93145751953125e-1, c));
   const z = k.mul(r, r);
   const p = k.mul(r, polynomial(z, [1.26177193074810590878e-4, 3.029944077074419613e-2, 9.9999999999999999991e-1]));
   const q = polynomial(
     z,
     [3.00198505138664455042e-6, 2.52448340349684104192e-3, 2.27265548208155028766e-1, 2.00000000000000000009],
   );
-  const e = k.add(k.mul(k.div(p, k.sub(q, p)), 2), 1);
+  const e = k.madd(k.div(p, k.sub(q, p)), 2, 1);
   return scale(e, n);
 }
 

@@ -26,7 +26,8 @@ export function split(x: Expr): { mantissa: Expr; exponent: Expr } {
 const wholeNumber = (e: Expr): Expr =>
   k.sub(bitcast(k.add(e, constant(0x4338000000000000n, "i64")), "f64"), 1.5 * 2 ** 52);
 
-export function log(x: Expr): Expr {
+/** By `step` (a·b + c): with roundings that no host merges, random numbers are the same everywhere. */
+export function log(x: Expr, step = k.madd): Expr {
   const { mantissa, exponent } = split(x);
   const f = k.sub(mantissa, 1);
   const z = k.mul(f, f);
@@ -38,11 +39,12 @@ export function log(x: Expr): Expr {
         7.0376836292e-2, -1.151461031e-1, 1.167699874e-1, -1.2420140846e-1, 1.4249322787e-1, -1.6668057665e-1,
         2.0000714765e-1, -2.4999993993e-1, 3.3333331174e-1,
       ],
+      step,
     );
     y = k.mul(k.mul(p, f), z);
-    y = k.add(y, k.mul(exponent, -2.1219444e-4));
-    y = k.sub(y, k.mul(z, 0.5));
-    y = k.add(k.add(f, y), k.mul(exponent, 0.693359375));
+    y = step(exponent, -2.1219444e-4, y);
+    y = step(z, -0.5, y);
+    y = step(exponent, 0.693359375, k.add(f, y));
   } else {
     const p = polynomial(
       f,
@@ -50,6 +52,7 @@ export function log(x: Expr): Expr {
         1.01875663804580931796e-4, 4.97494994976747001425e-1, 4.70579119878881725854, 1.44989225341610930846e1,
         1.79368678507819816313e1, 7.70838733755885391666,
       ],
+      step,
     );
     const q = polynomial(
       f,
@@ -57,11 +60,12 @@ export function log(x: Expr): Expr {
         1, 1.1287358718916745059e1, 4.52279145837532221105e1, 8.29875266912776603211e1, 7.11544750618563894466e1,
         2.31251620126765340583e1,
       ],
+      step,
     );
     y = k.mul(f, k.mul(z, k.div(p, q)));
-    y = k.sub(y, k.mul(exponent, 2.121944400546905827679e-4));
-    y = k.sub(y, k.mul(z, 0.5));
-    y = k.add(k.add(f, y), k.mul(exponent, 0.693359375));
+    y = step(exponent, -2.121944400546905827679e-4, y);
+    y = step(z, -0.5, y);
+    y = step(exponent, 0.693359375, k.add(f, y));
   }
   // Choices within choices, since compilers do not make vectors of conditions that are joined. Infinity and NaN pass through.
   const special = select(k.eq(x, 0), Number.NEGATIVE_INFINITY, constant(Number.NaN, x.type));

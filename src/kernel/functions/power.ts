@@ -56,12 +56,12 @@ function powMagnitude(a: Expr, mantissa: Expr, exponent: Expr, y: Expr): Expr {
   const yHigh = high(y);
   const yLow = k.sub(y, yHigh);
   const main = k.mul(yHigh, tHigh);
-  const correction = k.add(k.mul(yLow, tHigh), k.mul(y, tLow));
+  const correction = k.madd(yLow, tHigh, k.mul(y, tLow));
   const sum = k.add(main, correction);
   const sumLow = k.add(k.sub(main, sum), correction);
   const e = exp(sum);
   const bounded = k.lt(k.abs(sum), 709);
-  const ordinary = select(bounded, k.add(e, k.mul(e, sumLow)), e);
+  const ordinary = select(bounded, k.madd(e, sumLow, e), e);
   const grows = k.eq(k.gt(a, 1), k.gt(y, 0));
   const extreme = select(grows, Number.POSITIVE_INFINITY, constant(0, "f64"));
   const isExtreme = k.or(

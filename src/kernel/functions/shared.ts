@@ -2,10 +2,10 @@
 import * as k from "../expr.js";
 import { bitcast, constant, type Expr } from "../expr.js";
 
-/** Horner's rule; coefficients from the highest power down. */
-export function polynomial(x: Expr, coefficients: readonly number[]): Expr {
+/** Horner's rule, by `step` (p·x + c); coefficients from the highest power down. */
+export function polynomial(x: Expr, coefficients: readonly number[], step = k.madd): Expr {
   let p = constant(coefficients[0] as number, x.type);
-  for (const c of coefficients.slice(1)) p = k.add(k.mul(p, x), c);
+  for (const c of coefficients.slice(1)) p = step(p, x, c);
   return p;
 }
 

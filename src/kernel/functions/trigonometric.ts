@@ -26,7 +26,7 @@ function twoProduct(a: Expr, b: number): { high: Expr; low: Expr } {
 function reduceQuarter(x: Expr): { r: Expr; quadrant: Expr } {
   const n = k.round(k.mul(x, 2 / Math.PI));
   const { high, low } = twoProduct(n, 1.5707963267948966);
-  const r = k.sub(k.sub(k.sub(x, high), low), k.mul(n, 6.123233995736766e-17));
+  const r = k.madd(n, -6.123233995736766e-17, k.sub(k.sub(x, high), low));
   // Added to so large a number, n has its last bits in the last of the sum; vectors have no conversion to 64 bits everywhere.
   const quadrant = k.and(bitcast(k.add(n, 1.5 * 2 ** 52), "i64"), constant(3n, "i64"));
   return { r, quadrant };
@@ -44,8 +44,8 @@ const cosPolynomial = [
 function sinCos(x: Expr, shift: bigint): Expr {
   const { r, quadrant } = reduceQuarter(x);
   const z = k.mul(r, r);
-  const s = k.add(r, k.mul(k.mul(r, z), polynomial(z, sinPolynomial)));
-  const c = k.add(k.sub(1, k.mul(z, 0.5)), k.mul(k.mul(z, z), polynomial(z, cosPolynomial)));
+  const s = k.madd(k.mul(r, z), polynomial(z, sinPolynomial), r);
+  const c = k.madd(k.mul(z, z), polynomial(z, cosPolynomial), k.sub(1, k.mul(z, 0.5)));
   const q = k.and(k.add(quadrant, constant(shift, "i64")), constant(3n, "i64"));
   const odd = k.ne(k.and(q, constant(1n, "i64")), constant(0n, "i64"));
   const value = select(odd, c, s);
@@ -84,7 +84,7 @@ export function atan64(x: Expr): Expr {
       1.945506571482613964425e2,
     ],
   );
-  const y = k.add(base, k.add(k.add(k.mul(r, k.mul(z, k.div(p, q))), r), more));
+  const y = k.add(base, k.add(k.madd(r, k.mul(z, k.div(p, q)), r), more));
   return select(k.lt(x, 0), k.neg(y), select(k.eq(x, 0), x, y));
 }
 

@@ -6,7 +6,7 @@ import type { ConvolutionTuning } from "../convolution.js";
 import type { ConvolutionKernel } from "../ir.js";
 import { correlate } from "./correlate.js";
 import { ModuleBuilder } from "./encoder.js";
-import type { MatmulFeatures } from "./matmul.js";
+import type { Features } from "./features.js";
 import { makePlanes } from "./planes.js";
 import { shapeFor } from "./tile.js";
 import { weights } from "./weights.js";
@@ -17,7 +17,7 @@ export function convolutionTuning(type: ConvolutionKernel["type"], relaxed: bool
   return { columns, tileRows: rows, weightRows: rows, planes: (1 << 16) / half, depth: 384 / half };
 }
 
-export function renderConvolution(kernel: ConvolutionKernel, features: MatmulFeatures): Uint8Array<ArrayBuffer> {
+export function renderConvolution(kernel: ConvolutionKernel, features: Features): Uint8Array<ArrayBuffer> {
   const shape = shapeFor(kernel.type, features.relaxed);
   const module = new ModuleBuilder(features.shared);
   const planes = makePlanes(module, shape);

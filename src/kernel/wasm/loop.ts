@@ -6,6 +6,7 @@
  */
 import { bytesOf, type Expr, type LoopKernel, type ValueType } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
+import { type Features, supported } from "./features.js";
 import { loadScalar, storeElements, storeScalar } from "./memory.js";
 import { emitFold, readArgument } from "./ops.js";
 import { type Pass, Plan, single, type Variant } from "./plan.js";
@@ -14,10 +15,10 @@ import { ARGS, BEGIN, END, type Part, type Pointers, Units } from "./units.js";
 import { type Registers, type Scope, Values } from "./values.js";
 
 /** A module whose `run(args, begin, end, scratch)` runs the units from begin to end; `args` points to the argument block. */
-export function renderLoop(kernel: LoopKernel, shared: boolean): Uint8Array<ArrayBuffer> {
-  const module = new ModuleBuilder(shared);
+export function renderLoop(kernel: LoopKernel, features: Features): Uint8Array<ArrayBuffer> {
+  const module = new ModuleBuilder(features.shared);
   const f = module.function(["i32", "i32", "i32", "i32"]);
-  new LoopRenderer(kernel, f).render();
+  new LoopRenderer({ ...kernel, stores: supported(kernel.stores, features) }, f).render();
   return module.encode(f);
 }
 

@@ -9,6 +9,7 @@
  */
 import { type Expr, type MatmulKernel, topological } from "../ir.js";
 import { type FunctionBuilder, ModuleBuilder } from "./encoder.js";
+import { type Features, supported } from "./features.js";
 import { emit, localTypeOf, pushConstant, readArgument, splat } from "./ops.js";
 import { copyTile, counted, microKernel, pack, type Shape, shapeFor } from "./tile.js";
 
@@ -21,13 +22,6 @@ const FEW_ROWS = 24;
 const FEW_COLUMNS = 64;
 /** What packing a number of B takes, in rows of A that it is multiplied with. */
 const PACKING = 8;
-
-export interface MatmulFeatures {
-  /** Use relaxed SIMD's fused multiply-add. */
-  readonly relaxed: boolean;
-  /** The memory is shared between threads. */
-  readonly shared: boolean;
-}
 
 /** How a product is cut into tasks: rows and columns of each, and how many there are. */
 export interface Tasks {
@@ -74,10 +68,15 @@ export function matmulScratch(type: MatmulKernel["type"], n: number, k: number):
   return size * (rows * columns + MC * depth + width * depth);
 }
 
-export function renderMatmul(kernel: MatmulKernel, features: MatmulFeatures): Uint8Array<ArrayBuffer> {
+export function renderMatmul(kernel: MatmulKernel, features: Features): Uint8Array<ArrayBuffer> {
   const shape = shapeFor(kernel.type, features.relaxed);
   const module = new ModuleBuilder(features.shared);
-  const run = driver(module, kernel, shape, epilogueOf(module, kernel, shape));
+  const run = driver(
+    module,
+    kernel,
+    shape,
+    epilogueOf(module, { ...kernel, epilogue: supported(kernel.epilogue, features) }, shape),
+  );
   return module.encode(run);
 }
 

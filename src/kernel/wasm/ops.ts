@@ -202,6 +202,16 @@ function emitScalar(f: FunctionBuilder, e: Expr, arg: Argument): void {
       arg(1);
       f.op("i64.extend_i32_u").op("i64.mul").i64(32n).op("i64.shr_u").op("i32.wrap_i64");
       return;
+    case "madd": {
+      // only vectors have it, and an element must have the same digits in a vector and alone
+      const vector = type === "f32" ? "f32x4" : "f64x2";
+      for (const i of [0, 1, 2]) {
+        arg(i);
+        f.op(`${vector}.splat`);
+      }
+      f.op(`${vector}.relaxed_madd`).lane(`${vector}.extract_lane`, 0);
+      return;
+    }
     case "shr":
       all();
       f.op(`${w}.shr${signed}`);
@@ -337,6 +347,10 @@ function emitVector(f: FunctionBuilder, e: Expr, lanes: Lanes, arg: Argument): b
       f.shuffle([4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31]);
       return true;
     }
+    case "madd":
+      all();
+      f.op(`${v}.relaxed_madd`);
+      return true;
     case "and":
     case "or":
     case "xor":
