@@ -1,7 +1,9 @@
 /** Element-wise operations, one entry each: the expression, how dtypes meet, and a gradient where the derived one is not best. */
 import * as k from "../kernel/expr.js";
+import { log2 as kernelLog2 } from "../kernel/functions/logarithm.js";
 import type { Expr } from "../kernel/ir.js";
-import { Elementwise } from "./elementwise.js";
+import type { Tensor } from "../tensor/tensor.js";
+import { Elementwise, type Operand } from "./elementwise.js";
 
 const { select } = k;
 const floats = { kind: "float" } as const;
@@ -72,6 +74,37 @@ export const pow = new Elementwise("pow", 2, (x, y) => {
   // Whole powers of integers, exact while float64 holds them.
   return k.cast(k.pow(k.cast(x, "f64"), k.cast(y, "f64")), x.type);
 });
+const cube = new Elementwise("pow", 1, (x) => k.mul(k.mul(x, x), x), {
+  ...noBool("pow"),
+  gradient: (g, [x]) => [k.mul(g, k.mul(k.square(x as Expr), 3))],
+});
+/** 1/x² */
+const squareReciprocal = new Elementwise("pow", 1, (x) => k.div(1, k.mul(x, x)), {
+  ...floats,
+  gradient: (g, [x], out) => [k.mul(k.mul(g, -2), k.div(out, x as Expr))],
+});
+/** xʸ where that takes no logarithm (the exponents that PyTorch tells apart), else null. */
+export function simplePower(x: Tensor, y: Operand): Elementwise | null {
+  if (x.dtype === "bool") return null;
+  switch (y) {
+    case -2:
+      return squareReciprocal;
+    case -1:
+      return reciprocal;
+    case -0.5:
+      return rsqrt;
+    case 0.5:
+      return sqrt;
+    case 1:
+      return identity;
+    case 2:
+      return square;
+    case 3:
+      return cube;
+    default:
+      return null;
+  }
+}
 /** weight·(end − start) + start, in the form that is exact at both ends. */
 export const lerp = new Elementwise(
   "lerp",
@@ -106,12 +139,12 @@ export const exp2 = new Elementwise("exp2", 1, (x) => k.pow(2, x), {
 export const expm1 = new Elementwise("expm1", 1, (x) => k.expm1(x), floats);
 export const log = new Elementwise("log", 1, (x) => k.log(x), floats);
 export const log1p = new Elementwise("log1p", 1, (x) => k.log1p(x), floats);
-const logBase = (base: number) => (x: Expr) => k.cast(k.div(k.log(k.cast(x, "f64")), Math.log(base)), x.type);
-export const log2 = new Elementwise("log2", 1, logBase(2), {
+export const log2 = new Elementwise("log2", 1, kernelLog2, {
   ...floats,
   gradient: (g, [x]) => [k.div(g, k.mul(x as Expr, Math.LN2))],
 });
-export const log10 = new Elementwise("log10", 1, logBase(10), {
+const inFloat64 = (x: Expr): Expr => k.cast(k.div(k.log(k.cast(x, "f64")), Math.LN10), x.type);
+export const log10 = new Elementwise("log10", 1, inFloat64, {
   ...floats,
   gradient: (g, [x]) => [k.div(g, k.mul(x as Expr, Math.LN10))],
 });

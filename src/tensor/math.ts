@@ -51,11 +51,10 @@ export abstract class TensorMath extends TensorBase {
     return e.remainder.call(self(this), other);
   }
   pow(exponent: Operand): Tensor {
-    if (exponent === 2 && this.dtype !== "bool") return e.square.call(self(this));
     if (typeof exponent === "number" && exponent < 0 && Number.isInteger(exponent) && !isFloating(this.dtype)) {
       throw new ValueError("pow: integers to negative powers are not integers; convert with .float()");
     }
-    return e.pow.call(self(this), exponent);
+    return e.simplePower(self(this), exponent)?.call(self(this)) ?? e.pow.call(self(this), exponent);
   }
   neg(): Tensor {
     return e.neg.call(self(this));

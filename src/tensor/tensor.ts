@@ -173,7 +173,8 @@ export class Tensor extends TensorViews {
     return this.inPlace(e.div, other);
   }
   pow_(exponent: Operand): this {
-    return this.inPlace(e.pow, exponent);
+    const simple = e.simplePower(this, exponent);
+    return simple === null ? this.inPlace(e.pow, exponent) : this.inPlace(simple);
   }
   remainder_(other: Operand): this {
     return this.inPlace(e.remainder, other);

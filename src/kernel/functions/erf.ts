@@ -9,21 +9,18 @@ export function erf(x: Expr): Expr {
     // Eigen's rational approximation on [−4, 4].
     const c = select(k.lt(x, -4), -4, select(k.gt(x, 4), 4, x));
     const z = k.mul(c, c);
-    const p = k.mul(
-      c,
-      polynomial(
-        z,
-        [
-          -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6, -5.69250639462346e-5, -7.34990630326855e-4,
-          -2.95459980854025e-3, -1.60960333262415e-2,
-        ],
-      ),
+    const p = polynomial(
+      z,
+      [
+        -2.72614225801306e-10, 2.77068142495902e-8, -2.10102402082508e-6, -5.69250639462346e-5, -7.34990630326855e-4,
+        -2.95459980854025e-3, -1.60960333262415e-2,
+      ],
     );
     const q = polynomial(
       z,
       [-1.45660718464996e-5, -2.13374055278905e-4, -1.68282697438203e-3, -7.37332916720468e-3, -1.42647390514189e-2],
     );
-    return k.div(p, q);
+    return k.mul(c, k.div(p, q));
   }
   const a = k.abs(x);
   const z = k.mul(x, x);

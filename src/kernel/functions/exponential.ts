@@ -19,6 +19,14 @@ function scale(x: Expr, n: Expr): Expr {
   return k.mul(k.mul(x, power2(half)), power2(k.sub(n, half)));
 }
 
+/** (eʳ − 1 − r)/r² in float32, for |r| up to half of log 2. In pairs (Estrin): the chain of dependent operations is half as long. */
+function series(r: Expr): Expr {
+  const z = k.mul(r, r);
+  const pair = (high: number, low: number): Expr => k.madd(r, high, low);
+  const upper = k.madd(pair(1.98756915e-4, 1.3981999507e-3), z, pair(8.3334519073e-3, 4.1665795894e-2));
+  return k.madd(upper, z, pair(1.6666665459e-1, 5.0000001201e-1));
+}
+
 /** −|y|, and y less its own maximum, as softmax has it, need no bound above. */
 function isNonPositive(x: Expr): boolean {
   const [y, m] = x.args;
@@ -40,12 +48,7 @@ export function exp(x: Expr): Expr {
     const half = k.shr(bits, 1);
     const n = k.sub(rounded, rounding);
     const r = k.madd(n, 2.1219444e-4, k.madd(n, -0.693359375, c));
-    // In pairs (Estrin): the chain of dependent operations, which bounds the speed, is half as long.
-    const z = k.mul(r, r);
-    const pair = (high: number, low: number): Expr => k.madd(r, high, low);
-    const upper = k.madd(pair(1.98756915e-4, 1.3981999507e-3), z, pair(8.3334519073e-3, 4.1665795894e-2));
-    const p = k.madd(upper, z, pair(1.6666665459e-1, 5.0000001201e-1));
-    const e = k.add(k.madd(p, z, r), 1);
+    const e = k.add(k.madd(series(r), k.mul(r, r), r), 1);
     // In two exact steps, so that results reach the denormals and infinity.
     return k.mul(k.mul(e, power(half)), power(k.sub(bits, half)));
   }
@@ -61,18 +64,29 @@ export function exp(x: Expr): Expr {
   return scale(e, n);
 }
 
-/** eˣ−1 = (u−1)·x/log(u) with u = eˣ (Kahan); near zero the series would lose nothing either. */
+/** eˣ−1: in float32 2ⁿ·(eʳ−1) + (2ⁿ−1), with half of 2ⁿ for its range; in float64 (u−1)·x/log(u) with u = eˣ (Kahan). */
 export function expm1(x: Expr): Expr {
+  if (x.type === "f32") {
+    const c = select(k.lt(x, -18), -18, select(k.gt(x, 89), 89, x));
+    // As in exp; here n − 1 + 127 stands in the lowest bits.
+    const rounding = 12582912 + 126;
+    const rounded = k.madd(c, Math.LOG2E, rounding);
+    const half = power(bitcast(rounded, "i32"));
+    const n = k.sub(rounded, rounding);
+    const r = k.madd(n, 2.1219444e-4, k.madd(n, -0.693359375, c));
+    const p = k.madd(k.mul(r, r), series(r), r);
+    const y = k.mul(k.madd(half, p, k.sub(half, 0.5)), 2);
+    return select(k.lt(k.abs(x), 2 ** -26), x, y);
+  }
   const u = exp(x);
   const d = k.sub(u, 1);
   const corrected = k.div(k.mul(d, x), log(u));
-  const large = k.ge(u, x.type === "f32" ? 1e7 : 1e16);
+  const large = k.ge(u, 1e16);
   return select(k.eq(u, 1), x, select(k.le(d, -1), d, select(large, d, corrected)));
 }
 
 /** 1/(1+e⁻ˣ), computed from e^−|x| so that neither side overflows. */
 export function sigmoid(x: Expr): Expr {
   const e = exp(k.neg(k.abs(x)));
-  const d = k.div(1, k.add(e, 1));
-  return select(k.lt(x, 0), k.mul(e, d), d);
+  return k.div(select(k.lt(x, 0), e, 1), k.add(e, 1));
 }

@@ -13,10 +13,9 @@ export function tanh(x: Expr): Expr {
     // Cephes: an odd polynomial near zero, 1 − 2/(e^2|x| + 1) beyond.
     const a = k.abs(x);
     const z = k.mul(x, x);
-    const small = k.madd(
-      k.mul(x, z),
-      polynomial(z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1]),
+    const small = k.mul(
       x,
+      polynomial(z, [-5.70498872745e-3, 2.06390887954e-2, -5.37397155531e-2, 1.33314422036e-1, -3.33332819422e-1, 1]),
     );
     const large = k.sub(1, k.div(2, k.add(exp(k.mul(a, 2)), 1)));
     return select(k.lt(a, 0.625), small, select(k.lt(x, 0), k.neg(large), large));
