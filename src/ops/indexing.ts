@@ -39,19 +39,29 @@ export function nonzero(x: Tensor): Tensor {
   const mask = contiguous(cast(x.detach(), "bool"));
   const bytes = mask.device.engine.view(mask.buffer).subarray(mask.offset, mask.offset + mask.numel());
   let count = 0;
-  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) count += 1;
-  const found = new Int32Array(count * x.shape.length);
-  const strides = contiguousStrides(x.shape);
+  for (let i = 0; i < bytes.length; i++) count += truth(bytes[i] as number);
+  const rank = x.shape.length;
+  const columns = x.shape[rank - 1] ?? 1;
+  // An entry is written, true or not, and the next one written over it unless it was: no branch has to be guessed.
+  const found = new Int32Array((count + 1) * rank);
+  const lead = new Int32Array(Math.max(0, rank - 1));
   let at = 0;
-  for (let i = 0; i < bytes.length; i++) {
-    if (bytes[i] === 0) continue;
-    for (let d = 0; d < strides.length; d++) {
-      found[at] = Math.floor(i / (strides[d] as number)) % (x.shape[d] as number);
-      at += 1;
+  for (let row = 0; row < bytes.length; row += columns) {
+    for (let j = 0; j < columns; j++) {
+      for (let d = 0; d < lead.length; d++) found[at + d] = lead[d] as number;
+      if (rank > 0) found[at + rank - 1] = j;
+      at += rank * truth(bytes[row + j] as number);
+    }
+    for (let d = lead.length - 1; d >= 0; d--) {
+      lead[d] = (lead[d] as number) + 1;
+      if ((lead[d] as number) < (x.shape[d] as number)) break;
+      lead[d] = 0;
     }
   }
-  return fromTypedArray(found, [count, x.shape.length], { device: x.device });
+  return fromTypedArray(found.subarray(0, count * rank), [count, rank], { device: x.device });
 }
+/** 1 for a byte that is not 0. */
+const truth = (byte: number): number => (255 + byte) >> 8;
 
 const sliceKeys: ReadonlySet<string> = new Set(["start", "stop", "step"]);
 
@@ -98,10 +108,16 @@ function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Te
             throw new IndexError(`index: mask ${show(t.shape)} does not fit ${show(v.shape)} at dimension ${d + i}`);
           }
         });
-        const where = nonzero(t);
-        for (let i = 0; i < t.shape.length; i++) {
-          picks.push(select(where, 1, i));
+        const masked = t.shape.length;
+        if (v.contiguous_) {
+          // The masked dimensions lie in a row: one number tells where.
+          v = reshape(v, [...v.shape.slice(0, d), t.numel(), ...v.shape.slice(d + masked)]);
+          picks.push(reshape(nonzero(reshape(t, [t.numel()])), [-1]));
           d += 1;
+        } else {
+          const where = nonzero(t);
+          for (let i = 0; i < masked; i++) picks.push(select(where, 1, i));
+          d += masked;
         }
       } else {
         picks.push(t);

@@ -16,71 +16,89 @@ export interface Keys {
 /** The keys of numbers that lie in `bytes`, in the other direction if `descending`. */
 export function keysOf(bytes: Uint8Array, dtype: DType, descending: boolean): Keys {
   const memory = bytes.slice().buffer;
-  const keys = ascending(memory, dtype);
-  if (descending) {
-    const mask = keys.bits === 32 ? 0xffffffff : (1 << keys.bits) - 1;
-    for (const words of [keys.high, keys.low])
-      if (words !== null) for (let i = 0; i < words.length; i++) words[i] ^= mask;
+  const down = descending ? 0xffffffff : 0;
+  switch (dtype) {
+    case "float32":
+      return { high: float32Keys(new Uint32Array(memory), down), low: null, bits: 32 };
+    case "float64":
+      return halves(new Uint32Array(memory), float64Keys, down);
+    case "int64":
+      return halves(new Uint32Array(memory), int64Keys, down);
+    case "int32":
+      return { high: shifted(new Uint32Array(memory), 0x80000000 ^ down), low: null, bits: 32 };
+    case "float16":
+      return { high: halfKeys(new Uint16Array(memory), 0x7c00, down & 0xffff), low: null, bits: 16 };
+    case "bfloat16":
+      return { high: halfKeys(new Uint16Array(memory), 0x7f80, down & 0xffff), low: null, bits: 16 };
+    case "int16":
+      return {
+        high: shifted(Uint32Array.from(new Uint16Array(memory)), 0x8000 ^ (down & 0xffff)),
+        low: null,
+        bits: 16,
+      };
+    case "int8":
+      return { high: shifted(Uint32Array.from(new Uint8Array(memory)), 0x80 ^ (down & 0xff)), low: null, bits: 8 };
+    default:
+      return { high: shifted(Uint32Array.from(new Uint8Array(memory)), down & 0xff), low: null, bits: 8 };
+  }
+}
+
+// A loop for each, since what V8 has seen of one kind of array makes the code for another slow.
+
+function shifted(words: Uint32Array, by: number): Uint32Array {
+  for (let i = 0; i < words.length; i++) words[i] = (words[i] as number) ^ by;
+  return words;
+}
+
+function float32Keys(words: Uint32Array, down: number): Uint32Array {
+  for (let i = 0; i < words.length; i++) {
+    const word = words[i] as number;
+    const magnitude = word & 0x7fffffff;
+    const positive = word === magnitude || magnitude === 0;
+    words[i] = (magnitude > 0x7f800000 ? 0xffffffff : positive ? magnitude | 0x80000000 : ~word) ^ down;
+  }
+  return words;
+}
+
+function halfKeys(halves: Uint16Array, infinity: number, down: number): Uint32Array {
+  const keys = new Uint32Array(halves.length);
+  for (let i = 0; i < keys.length; i++) {
+    const half = halves[i] as number;
+    const magnitude = half & 0x7fff;
+    const positive = half === magnitude || magnitude === 0;
+    keys[i] = (magnitude > infinity ? 0xffff : positive ? magnitude | 0x8000 : ~half & 0xffff) ^ down;
   }
   return keys;
 }
 
-function ascending(memory: ArrayBuffer, dtype: DType): Keys {
-  switch (dtype) {
-    case "float32": {
-      const high = new Uint32Array(memory);
-      for (let i = 0; i < high.length; i++) {
-        const word = high[i] as number;
-        const magnitude = word & 0x7fffffff;
-        high[i] =
-          magnitude > 0x7f800000 ? 0xffffffff : word >>> 31 === 0 || magnitude === 0 ? magnitude | 0x80000000 : ~word;
-      }
-      return { high, low: null, bits: 32 };
-    }
-    case "float64": {
-      const words = new Uint32Array(memory);
-      const n = words.length / 2;
-      const [high, low] = [new Uint32Array(n), new Uint32Array(n)];
-      for (let i = 0; i < n; i++) {
-        const [l, h] = [words[2 * i] as number, words[2 * i + 1] as number];
-        const magnitude = h & 0x7fffffff;
-        const nan = magnitude > 0x7ff00000 || (magnitude === 0x7ff00000 && l !== 0);
-        const positive = h >>> 31 === 0 || (magnitude === 0 && l === 0);
-        high[i] = nan ? 0xffffffff : positive ? magnitude | 0x80000000 : ~h;
-        low[i] = nan ? 0xffffffff : positive ? l : ~l;
-      }
-      return { high, low, bits: 32 };
-    }
-    case "float16":
-    case "bfloat16": {
-      const infinity = dtype === "float16" ? 0x7c00 : 0x7f80;
-      const key = (half: number): number => {
-        const magnitude = half & 0x7fff;
-        if (magnitude > infinity) return 0xffff;
-        return half < 0x8000 || magnitude === 0 ? magnitude | 0x8000 : ~half & 0xffff;
-      };
-      return { high: Uint32Array.from(new Uint16Array(memory), key), low: null, bits: 16 };
-    }
-    case "int64": {
-      const words = new Uint32Array(memory);
-      const n = words.length / 2;
-      const [high, low] = [new Uint32Array(n), new Uint32Array(n)];
-      for (let i = 0; i < n; i++) {
-        high[i] = (words[2 * i + 1] as number) ^ 0x80000000;
-        low[i] = words[2 * i] as number;
-      }
-      return { high, low, bits: 32 };
-    }
-    case "int32":
-      return { high: Uint32Array.from(new Int32Array(memory), (v) => v ^ 0x80000000), low: null, bits: 32 };
-    case "int16":
-      return { high: Uint32Array.from(new Int16Array(memory), (v) => v + 0x8000), low: null, bits: 16 };
-    case "int8":
-      return { high: Uint32Array.from(new Int8Array(memory), (v) => v + 0x80), low: null, bits: 8 };
-    default:
-      return { high: Uint32Array.from(new Uint8Array(memory)), low: null, bits: 8 };
-  }
+type HalfKeys = (words: Uint32Array, high: Uint32Array, low: Uint32Array, down: number) => void;
+
+function halves(words: Uint32Array, keys: HalfKeys, down: number): Keys {
+  const n = words.length >>> 1;
+  const high = new Uint32Array(n);
+  const low = new Uint32Array(n);
+  keys(words, high, low, down);
+  return { high, low, bits: 32 };
 }
+
+const int64Keys: HalfKeys = (words, high, low, down) => {
+  for (let i = 0; i < high.length; i++) {
+    high[i] = (words[2 * i + 1] as number) ^ 0x80000000 ^ down;
+    low[i] = (words[2 * i] as number) ^ down;
+  }
+};
+
+const float64Keys: HalfKeys = (words, high, low, down) => {
+  for (let i = 0; i < high.length; i++) {
+    const l = words[2 * i] as number;
+    const h = words[2 * i + 1] as number;
+    const magnitude = h & 0x7fffffff;
+    const nan = magnitude > 0x7ff00000 || (magnitude === 0x7ff00000 && l !== 0);
+    const positive = h === magnitude || (magnitude === 0 && l === 0);
+    high[i] = (nan ? 0xffffffff : positive ? magnitude | 0x80000000 : ~h) ^ down;
+    low[i] = (nan ? 0xffffffff : positive ? l : ~l) ^ down;
+  }
+};
 
 /** Up to here places are inserted one by one. */
 const few = 32;
@@ -128,12 +146,65 @@ export class Sorter {
       places.set(all.subarray(0, count));
       return;
     }
-    let held = 0;
-    for (let i = 0; i < this.n; i++) {
-      if (held === count && !this.before(base + i, base + (places[count - 1] as number))) continue;
-      if (held < count) held += 1;
-      this.insert(base, places, held - 1, i);
+    const { high, low } = this.keys;
+    for (let i = 0; i < count; i++) this.insert(base, places, i, i);
+    let last = places[count - 1] as number;
+    let bound = high[base + last] as number;
+    for (let i = count; i < this.n; i++) {
+      const key = high[base + i] as number;
+      if (key > bound || (key === bound && (low === null || !this.before(base + i, base + last)))) continue;
+      this.insert(base, places, count - 1, i);
+      last = places[count - 1] as number;
+      bound = high[base + last] as number;
     }
+  }
+
+  /** The place that stands at `rank` in the order. */
+  nth(base: number, rank: number): number {
+    const { high, low, bits } = this.keys;
+    // Digits from the highest on: among the keys that have those found so far, the digit that holds the rank is the next.
+    const upper = this.search(high, bits, base, rank, null, 0);
+    const found = low === null ? upper : this.search(low, 32, base, upper.rank, high, upper.key);
+    let left = found.rank;
+    for (let i = 0; i < this.n; i++) {
+      if (high[base + i] !== upper.key || (low !== null && low[base + i] !== found.key)) continue;
+      if (left === 0) return i;
+      left -= 1;
+    }
+    throw new RangeError(`order: no key has rank ${rank} among ${this.n}`);
+  }
+
+  /** The word of the key at `rank` among keys whose `other` word is `same`, and its rank among those that share the word. */
+  private search(
+    words: Uint32Array,
+    bits: number,
+    base: number,
+    rank: number,
+    other: Uint32Array | null,
+    same: number,
+  ): { key: number; rank: number } {
+    const { counts, digit, n } = this;
+    let key = 0;
+    let left = rank;
+    let shift = bits;
+    while (shift > 0) {
+      const width = Math.min(digit, shift);
+      const above = shift;
+      shift -= width;
+      const mask = 2 ** width - 1;
+      counts.fill(0);
+      for (let i = base; i < base + n; i++) {
+        const word = words[i] as number;
+        // A shift by 32 would be none.
+        if (above < 32 && word >>> above !== key) continue;
+        if (other !== null && other[i] !== same) continue;
+        counts[(word >>> shift) & mask] += 1;
+      }
+      let d = 0;
+      for (; left >= (counts[d] as number); d++) left -= counts[d] as number;
+      key = key * 2 ** width + d;
+    }
+    return { key, rank: left };
   }
 
   private before(i: number, j: number): boolean {

@@ -7,6 +7,7 @@ import { ValueError } from "../errors.js";
 import * as k from "../kernel/expr.js";
 import type { Expr } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
+import { isnan, whereSelect } from "./arithmetic.js";
 import { capturing } from "./capture.js";
 import { emptyTensor, LoopFamily } from "./core.js";
 import { positionsLike } from "./creation.js";
@@ -82,8 +83,26 @@ export function sort(x: Tensor, dim = -1, o: SortOptions = {}): { values: Tensor
   return { values: attach("sort", x, values, indices, d), indices };
 }
 
+interface Chosen {
+  readonly values: Tensor;
+  readonly indices: Tensor;
+}
+
 /** The first `count` along a dimension, in order, where the numbers are at hand. */
-function chosen(x: Tensor, d: number, count: number, descending: boolean): { values: Tensor; indices: Tensor } {
+const chosen = (x: Tensor, d: number, count: number, descending: boolean): Chosen =>
+  pick(x, d, count, descending, (sorter, base, n, places) => {
+    if (count === n) sorter.order(base, places);
+    else sorter.first(base, count, places);
+  });
+
+/** `count` places of each row along a dimension, as `find` writes them. */
+function pick(
+  x: Tensor,
+  d: number,
+  count: number,
+  descending: boolean,
+  find: (sorter: Sorter, base: number, n: number, places: Int32Array) => void,
+): Chosen {
   const last = x.shape.length - 1;
   const data = contiguous(transpose(x.detach(), d, last));
   const n = data.shape[last] as number;
@@ -94,31 +113,37 @@ function chosen(x: Tensor, d: number, count: number, descending: boolean): { val
   if (rows * count > 0) {
     const { engine } = x.device;
     const size = itemBytes[x.dtype];
-    const bytes = engine.view(data.buffer).slice(data.offset * size, (data.offset + rows * n) * size);
+    const bytes = engine.view(data.buffer).subarray(data.offset * size, (data.offset + rows * n) * size);
     const sorter = new Sorter(keysOf(bytes, x.dtype, descending), n);
-    const places = new Int32Array(count);
     const found = new Int32Array(rows * count);
+    for (let r = 0; r < rows; r++) find(sorter, r * n, n, found.subarray(r * count, (r + 1) * count));
     // A number of 8 bytes is moved as two words.
-    const width = Math.min(size, 4) as 1 | 2 | 4;
-    const Words = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array }[width];
-    const each = size / width;
-    const source = new Words(bytes.buffer);
-    const sorted = new Words(rows * count * each);
-    for (let r = 0; r < rows; r++) {
-      if (count === n) sorter.order(r * n, places);
-      else sorter.first(r * n, count, places);
-      for (let i = 0; i < count; i++) {
-        const p = places[i] as number;
-        const to = r * count + i;
-        found[to] = p;
-        for (let w = 0; w < each; w++) sorted[to * each + w] = source[(r * n + p) * each + w] as number;
-      }
-    }
-    engine.view(values.buffer).set(new Uint8Array(sorted.buffer));
+    const Words = { 1: Uint8Array, 2: Uint16Array, 4: Uint32Array, 8: Uint32Array }[size as 1 | 2 | 4 | 8];
+    const wordsOf = (b: Uint8Array): Words =>
+      new Words(b.buffer as ArrayBuffer, b.byteOffset, b.byteLength / Words.BYTES_PER_ELEMENT);
+    const target = engine.view(values.buffer);
+    if (size === 8) takePairs(wordsOf(bytes), wordsOf(target), found, n, count);
+    else takeWords(wordsOf(bytes), wordsOf(target), found, n, count);
     engine.view(indices.buffer).set(new Uint8Array(found.buffer));
   }
   const back = (t: Tensor): Tensor => contiguous(transpose(t, d, last));
   return { values: back(values), indices: back(cast(indices, defaultInteger)) };
+}
+
+type Words = Uint8Array | Uint16Array | Uint32Array;
+
+function takeWords(from: Words, to: Words, places: Int32Array, n: number, count: number): void {
+  for (let i = 0, base = 0; i < places.length; base += n)
+    for (const end = i + count; i < end; i++) to[i] = from[base + (places[i] as number)] as number;
+}
+
+function takePairs(from: Words, to: Words, places: Int32Array, n: number, count: number): void {
+  for (let i = 0, base = 0; i < places.length; base += n)
+    for (const end = i + count; i < end; i++) {
+      const p = 2 * (base + (places[i] as number));
+      to[2 * i] = from[p] as number;
+      to[2 * i + 1] = from[p + 1] as number;
+    }
 }
 
 /** The same in kernels, which can be recorded. */
@@ -199,14 +224,28 @@ export function topk(x: Tensor, count: number, dim = -1, o: TopkOptions = {}): {
   return { values: gather(x, d, first), indices: first };
 }
 
-/** The lower median, as PyTorch's. */
+/** The place of what stands at `rank` in the order along a dimension. */
+function placeOf(x: Tensor, d: number, rank: number): Tensor {
+  if (capturing() !== null || !x.device.engine.host || x.numel() === 0 || x.shape.length === 0)
+    return contiguous(narrow(sort(x, d).indices, d, rank, 1));
+  return pick(x, d, 1, false, (sorter, base, _, places) => {
+    places[0] = sorter.nth(base, rank);
+  }).indices;
+}
+
+/** The lower median, or the first NaN. https://docs.pytorch.org/docs/stable/generated/torch.median.html */
 export function median(x: Tensor, dim?: number | null, keepdim = false): { values: Tensor; indices: Tensor } {
   const flat = dim === undefined || dim === null;
   const source = flat ? reshape(x, [-1]) : x;
   const d = wrapDim("median", flat ? 0 : (dim as number), source.shape.length);
   const n = source.shape[d] ?? 1;
-  const { indices } = sort(source.detach(), d);
-  const middle = contiguous(narrow(indices, d, Math.floor((n - 1) / 2), 1));
+  const rank = Math.floor((n - 1) / 2);
+  const data = source.detach();
+  let middle = placeOf(data, d, rank);
+  if (isFloating(x.dtype) && n > 0) {
+    const top = extremeWithIndex("max", data, d, true);
+    middle = whereSelect.call(top.indices, middle, isnan.call(top.values));
+  }
   const values = gather(source, d, middle);
   if (keepdim) return { values, indices: middle };
   const drop = (t: Tensor): Tensor =>

@@ -1,8 +1,8 @@
 /** Tensors of other shapes as methods: views of the same memory, and the copies that are made of views. */
 import { ShapeError, ValueError } from "../errors.js";
 import { expand, repeat } from "../ops/broadcast.js";
-import { fromTypedArray } from "../ops/creation.js";
 import { numelOf, type Shape, show, wrapDim } from "../ops/shape.js";
+import { triangle } from "../ops/triangle.js";
 import * as v from "../ops/view.js";
 import { TensorMath } from "./math.js";
 import type { Tensor } from "./tensor.js";
@@ -151,10 +151,10 @@ export abstract class TensorViews extends TensorMath {
     );
   }
   tril(diagonal = 0): Tensor {
-    return this.mul(triangle(self(this), (d) => d.le(diagonal)));
+    return triangle("tril", self(this), diagonal);
   }
   triu(diagonal = 0): Tensor {
-    return this.mul(triangle(self(this), (d) => d.ge(diagonal)));
+    return triangle("triu", self(this), diagonal);
   }
   diag(offset = 0): Tensor {
     if (this.ndim === 2) return this.diagonal(offset).clone();
@@ -165,18 +165,4 @@ export abstract class TensorViews extends TensorMath {
   trace(): Tensor {
     return this.diagonal().sum();
   }
-}
-
-/** 1 where column − row satisfies the condition, 0 elsewhere. */
-function triangle(x: Tensor, condition: (difference: Tensor) => Tensor): Tensor {
-  if (x.ndim < 2) throw new ShapeError(`tril, triu: ${show(x.shape)} has fewer than 2 dimensions`);
-  const rows = x.shape[x.ndim - 2] as number;
-  const columns = x.shape[x.ndim - 1] as number;
-  const line = (n: number): Tensor =>
-    fromTypedArray(
-      Int32Array.from({ length: n }, (_, i) => i),
-      [n],
-      { device: x.device },
-    );
-  return v.cast(condition(line(columns).unsqueeze(0).sub(line(rows).unsqueeze(1))), x.dtype);
 }

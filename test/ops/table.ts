@@ -147,6 +147,7 @@ export const table: Record<string, Entry> = {
   cumprod: (a, x) => x.cumprod(one(a)),
   sort: (a, x) => pair(x.sort(one(a), { descending: a.descending ?? false })),
   argsort: (a, x) => x.argsort(one(a), { descending: a.descending ?? false }),
+  median: (a, x) => (a.dim === undefined ? x.median() : pair(x.median(one(a)))),
   topk: (a, x) => pair(x.topk(a.k as number, one(a), { largest: a.largest ?? true })),
 
   addmm: (a, x, y, z) => x.addmm(y as Tensor, z as Tensor, { beta: a.beta ?? 1, alpha: a.alpha ?? 1 }),

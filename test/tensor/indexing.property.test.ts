@@ -133,6 +133,45 @@ describe.each(engines)("%s", (engine) => {
     );
   });
 
+  it("takes masks over some of the dimensions, wherever they lie in memory", () => {
+    const bits = fc.array(fc.boolean(), { minLength: 6, maxLength: 6 });
+    fc.assert(
+      fc.property(bits, fc.constantFrom(0, 1, 2), fc.boolean(), (chosen, first, turned) => {
+        // A mask of [2, 3] over dimensions of x [2, 3, …], […, 2, 3, …] or […, 2, 3], and a number for the rest.
+        const shape = [5, 4];
+        shape.splice(first, 0, 2, 3);
+        const base = torch.arange(120, { dtype: "float32" }).requiresGrad_();
+        const x = turned ? base.view([...shape].reverse()).permute([3, 2, 1, 0]) : base.view(shape);
+        const mask = torch.tensor(chosen).view([2, 3]);
+        const items: Index[] = [...new Array<Index>(first).fill(":"), mask];
+        const rest = shape.filter((_, d) => d !== first && d !== first + 1);
+        const whole = mask.view(shape.map((n, d) => (d === first || d === first + 1 ? n : 1))).expand(shape);
+        const picked = x.index(...items);
+        const count = chosen.filter(Boolean).length;
+        expect(picked.shape).toEqual([...rest.slice(0, first), count, ...rest.slice(first)]);
+        // In memory's order of the other dimensions the masked ones come last.
+        const order = [...shape.keys()].filter((d) => d !== first && d !== first + 1).concat(first, first + 1);
+        const expected = x.detach().permute(order).maskedSelect(whole.permute(order));
+        expect(read(picked.movedim(first, -1))).toEqual(read(expected));
+        picked.sum().backward();
+        const counts = whole.to("float32");
+        const inMemory = turned ? counts.permute([3, 2, 1, 0]).flatten() : counts.flatten();
+        expect(read(base.grad as torch.Tensor)).toEqual(read(inMemory));
+        const written = x.detach().clone();
+        const view = turned
+          ? base
+              .detach()
+              .clone()
+              .view([...shape].reverse())
+              .permute([3, 2, 1, 0])
+          : written;
+        view.indexPut_(items, -1);
+        expect(read(view)).toEqual(read(x.detach().maskedFill(whole, -1)));
+      }),
+      { numRuns: 60 },
+    );
+  });
+
   it("gets and sets single elements", () => {
     fc.assert(
       fc.property(shapes, fc.nat(), (shape, n) => {
