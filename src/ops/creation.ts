@@ -48,17 +48,24 @@ export function full(shape: Shape, value: number | boolean, o?: TensorOptions): 
 export const zeros = (shape: Shape, o?: TensorOptions): Tensor => full(shape, 0, o);
 export const ones = (shape: Shape, o?: TensorOptions): Tensor => full(shape, 1, o);
 
-const rangeFamily = new LoopFamily(
-  {
-    name: "arange",
-    build: (_l, s) => [{ value: k.add(s(0), k.mul(k.cast(k.index(0), "f64"), s(1))), per: "element" }],
-  },
-  ["f64", "f64"],
-  true,
-);
+const ramps = (type: "f64" | "i32"): LoopFamily =>
+  new LoopFamily(
+    {
+      name: "arange",
+      build: (_l, s) => [{ value: k.add(s(0), k.mul(k.cast(k.index(0), type), s(1))), per: "element" }],
+    },
+    [type, type],
+    true,
+  );
+const ramp64 = ramps("f64");
+/** Whole numbers of 32 bits: float64 becomes them at length. */
+const ramp32 = ramps("i32");
 function ramp(n: number, start: number, step: number, dtype: DType, device: Device): Tensor {
   const t = emptyTensor([n], dtype, device);
-  if (n > 0) rangeFamily.run([t], 0, [n], [], [[1]], [start, step]);
+  const end = start + n * step;
+  const whole =
+    Number.isInteger(step) && Number.isInteger(start) && Math.abs(start) < 2 ** 31 && Math.abs(end) < 2 ** 31;
+  if (n > 0) (whole ? ramp32 : ramp64).run([t], 0, [n], [], [[1]], [start, step]);
   return t;
 }
 

@@ -5,6 +5,7 @@ import * as a from "./arithmetic.js";
 import { capturing } from "./capture.js";
 import { positionsLike } from "./creation.js";
 import { isInteger } from "./dtype.js";
+import { extremes } from "./offsets.js";
 import { type Generator, randLike } from "./random.js";
 import { cast, unsqueeze } from "./view.js";
 
@@ -32,12 +33,12 @@ export function oneHot(labels: Tensor, numClasses = -1): Tensor {
   };
   let classes = numClasses;
   if (labels.numel() > 0) {
-    const extremes = [labels.amin(), labels.amax()] as const;
+    const found = extremes(labels);
     const capture = capturing();
     // With the number of classes given, labels are only checked, and that can be recorded.
-    if (capture !== null && classes !== -1) capture.inspect(extremes, (numbers) => check(classes, numbers));
+    if (capture !== null && classes !== -1) capture.inspect(found, (numbers) => check(classes, numbers));
     else {
-      const numbers = extremes.map((extreme) => extreme.item());
+      const numbers = found.map((t) => t.item());
       if (classes === -1) classes = (numbers[1] as number) + 1;
       check(classes, numbers);
     }

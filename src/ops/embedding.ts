@@ -31,7 +31,7 @@ const addUp = family("embeddingBackward", (load, scalar) => {
 });
 
 /** Row numbers (…) → rows (…, length). Row `padding` gets no gradient; `zeros`: and is zero itself. */
-function rowsOf(table: Tensor, numbers: Tensor, shape: Shape, padding: number, zeros = false): Tensor {
+export function rowsOf(table: Tensor, numbers: Tensor, shape: Shape, padding = nobody, zeros = false): Tensor {
   const length = table.shape[1] as number;
   const [n, rows] = [numbers.numel(), contiguous(table.detach())];
   const out = emptyTensor(shape, table.dtype, table.device);

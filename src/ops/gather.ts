@@ -2,11 +2,10 @@
 import { record, records } from "../autograd/tape.js";
 import { DTypeError, ShapeError } from "../errors.js";
 import type { Tensor } from "../tensor/tensor.js";
-import * as a from "./arithmetic.js";
 import { expand } from "./broadcast.js";
 import { positionsLike, scalarLike } from "./creation.js";
 import { isFloating } from "./dtype.js";
-import { checkedIndices, offsetsOf, put, take, zeroAt } from "./offsets.js";
+import { checkedIndices, offsetsOf, put, scaled, take, zeroAt } from "./offsets.js";
 import { contiguousStrides, show, wrapDim } from "./shape.js";
 import { clone, reshape, slice } from "./view.js";
 
@@ -24,7 +23,7 @@ function alongDim(op: string, x: Tensor, dim: number, index: Tensor): [Tensor, T
   }
   const strides = contiguousStrides(x.shape);
   const i = checkedIndices(op, index, x.shape[d] as number);
-  return [a.mul.call(i, strides[d] as number), offsetsOf(index.shape, strides, x, (e) => e !== d)];
+  return [scaled(i, strides[d] as number), offsetsOf(index.shape, strides, x, (e) => e !== d)];
 }
 
 function scattered(

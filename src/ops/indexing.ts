@@ -10,8 +10,9 @@ import { expand } from "./broadcast.js";
 import { capturing } from "./capture.js";
 import { fromTypedArray, scalarLike, tensor } from "./creation.js";
 import { isFloating } from "./dtype.js";
-import { checkedIndices, offsetsOf, put, take, zeroAt } from "./offsets.js";
-import { broadcast, contiguousStrides, type Shape, show, wrapDim } from "./shape.js";
+import { rowsOf } from "./embedding.js";
+import { checkedIndices, offsetsOf, put, scaled, take, zeroAt } from "./offsets.js";
+import { broadcast, contiguousStrides, numelOf, type Shape, show, wrapDim } from "./shape.js";
 import { cast, clone, contiguous, copyInto, reshape, select, slice, unsqueeze } from "./view.js";
 
 /**
@@ -139,22 +140,33 @@ function resolve(x: Tensor, items: readonly Index[]): { view: Tensor; picks: (Te
   return { view: v, picks };
 }
 
+/** Where integer indices pick from a contiguous tensor of `shape`, in steps of `strides`; their joint shape. */
+function pickPositions(
+  shape: Shape,
+  strides: Shape,
+  picks: readonly (Tensor | null)[],
+): { positions: Tensor; joint: Shape } {
+  let joint: Shape = [];
+  for (const t of picks) if (t !== null) joint = broadcast("index", joint, t.shape);
+  let sum: Tensor | null = null;
+  picks.forEach((t, i) => {
+    if (t === null) return;
+    const part = scaled(checkedIndices("index", t, shape[i] as number), strides[i] as number);
+    sum = sum === null ? part : a.add.call(sum, part);
+  });
+  return { positions: expand(sum as unknown as Tensor, joint), joint };
+}
+
 /** The offsets that integer indices pick from a contiguous tensor of `shape`: one part moving with the picks, one with the rest. */
 function pickOffsets(shape: Shape, picks: readonly (Tensor | null)[], like: Tensor): { p: Tensor; q: Tensor } {
   const strides = contiguousStrides(shape);
   const where = picks.map((p, i) => (p === null ? -1 : i)).filter((i) => i >= 0);
-  let joint: Shape = [];
-  for (const i of where) joint = broadcast("index", joint, (picks[i] as Tensor).shape);
+  const { positions, joint } = pickPositions(shape, strides, picks);
   const first = where[0] as number;
   const adjacent = where.every((i, j) => i === first + j);
   // Picks side by side stand in their place; scattered ones come first (NumPy's rule).
   const before = adjacent ? first : 0;
   const rest = picks.map((p, i) => (p === null ? i : -1)).filter((i) => i >= 0);
-  let p: Tensor | null = null;
-  for (const i of where) {
-    const t = a.mul.call(checkedIndices("index", picks[i] as Tensor, shape[i] as number), strides[i] as number);
-    p = p === null ? t : a.add.call(p, t);
-  }
   const after = rest.length - before;
   const q0 = offsetsOf(
     rest.map((i) => shape[i] as number),
@@ -165,9 +177,8 @@ function pickOffsets(shape: Shape, picks: readonly (Tensor | null)[], like: Tens
   const sizes = rest.map((i) => shape[i] as number);
   const q1 = expand(q0, sizes);
   const wide = [...sizes.slice(0, before), ...joint.map(() => 1), ...sizes.slice(before)];
-  const picked = expand(p as Tensor, joint);
   return {
-    p: reshape(picked, [...new Array<number>(before).fill(1), ...joint, ...new Array<number>(after).fill(1)]),
+    p: reshape(positions, [...new Array<number>(before).fill(1), ...joint, ...new Array<number>(after).fill(1)]),
     q: reshape(q1, wide),
   };
 }
@@ -176,6 +187,15 @@ function pickOffsets(shape: Shape, picks: readonly (Tensor | null)[], like: Tens
 export function indexTensor(x: Tensor, items: readonly Index[]): Tensor {
   const { view, picks } = resolve(x, items);
   if (picks.every((p) => p === null)) return view;
+  const lead = picks.indexOf(null);
+  if (lead > 0 && picks.slice(lead).every((t) => t === null)) {
+    // Of the first dimensions alone: whole rows.
+    const kept = view.shape.slice(lead);
+    const { positions, joint } = pickPositions(view.shape, contiguousStrides(view.shape.slice(0, lead)), picks);
+    const length = numelOf(kept);
+    const table = reshape(view, [numelOf(view.shape.slice(0, lead)), length]);
+    return rowsOf(table, contiguous(positions), [...joint, ...kept]);
+  }
   const { p, q } = pickOffsets(view.shape, picks, x);
   return take(contiguous(view), p, q);
 }

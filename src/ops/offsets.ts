@@ -13,6 +13,7 @@ import { capturing } from "./capture.js";
 import { emptyTensor, LoopFamily, viewAt } from "./core.js";
 import { positionsLike } from "./creation.js";
 import { isFloating, isInteger } from "./dtype.js";
+import { Rows } from "./rows.js";
 import { broadcast, contiguousStrides, numelOf, type Shape } from "./shape.js";
 import { cast, clone, contiguous, copyInto, fill, reshape } from "./view.js";
 
@@ -100,6 +101,14 @@ export function zeroAt(g: Tensor, p: Tensor, q: Tensor): Tensor {
   return out;
 }
 
+const extremeRows = new Rows("aminmax", 1, ([x]) => [
+  { per: "row", value: k.reduce("min", x as k.Expr) },
+  { per: "row", value: k.reduce("max", x as k.Expr) },
+]);
+/** The least and the greatest of integers, in one pass. */
+export const extremes = (x: Tensor): readonly Tensor[] =>
+  extremeRows.foldAll([x.detach()], x.shape, x.dtype, [x.dtype, x.dtype]);
+
 /** Indices checked to lie in least … n−1, and made 0 … n−1. */
 export function checkedIndices(op: string, index: Tensor, n: number, least = -n): Tensor {
   if (!isInteger(index.dtype)) throw new DTypeError(`${op}: indices must be integers, not ${index.dtype}`);
@@ -111,16 +120,20 @@ export function checkedIndices(op: string, index: Tensor, n: number, least = -n)
     throw new IndexError(`${op}: index ${wrong} is out of range for a dimension of size ${n}`);
   };
   const capture = capturing();
-  const extremes = [i.amin(), i.amax()] as const;
+  const found = extremes(i);
   let negative = least < 0;
-  if (capture !== null) capture.inspect(extremes, check);
+  if (capture !== null) capture.inspect(found, check);
   else {
-    const numbers = extremes.map((t) => t.item());
+    const numbers = found.map((t) => t.item());
     check(numbers);
     negative = (numbers[0] as number) < 0;
   }
   return negative ? a.whereSelect.call(a.add.call(i, n), i, a.lt.call(i, 0)) : i;
 }
+
+/** Offsets of positions that lie so far apart. */
+export const scaled = (positions: Tensor, stride: number): Tensor =>
+  stride === 1 ? positions : a.mul.call(positions, stride);
 
 /** Offsets of positions 0 … n−1 of each of the dimensions, summed and broadcast to their sizes. */
 export function offsetsOf(shape: Shape, strides: Shape, like: Tensor, only: (d: number) => boolean): Tensor {
@@ -129,7 +142,7 @@ export function offsetsOf(shape: Shape, strides: Shape, like: Tensor, only: (d: 
     const n = shape[d] as number;
     if (!only(d) || n === 1) continue;
     const along = reshape(
-      a.mul.call(positionsLike(n, like), strides[d] as number),
+      scaled(positionsLike(n, like), strides[d] as number),
       shape.map((_, i) => (i === d ? n : 1)),
     );
     total = total === null ? along : a.add.call(total, along);
@@ -147,5 +160,5 @@ export function offsetsOf(shape: Shape, strides: Shape, like: Tensor, only: (d: 
 export function putAlong(g: Tensor, indices: Tensor, shape: Shape, dim: number): Tensor {
   const strides = contiguousStrides(shape);
   const rest = offsetsOf(indices.shape, strides, g, (d) => d !== dim);
-  return putNew(g, shape, a.mul.call(indices, strides[dim] as number), rest);
+  return putNew(g, shape, scaled(indices, strides[dim] as number), rest);
 }

@@ -1,6 +1,6 @@
 /**
- * Maps over two axes or more with operands that have a stride along the vector axis, as a transposed matrix: tiles of these
- * operands are turned in the cache, so that each of their cache lines is fetched once.
+ * Maps over two axes or more with operands that have a stride along the vector axis, as a transposed or mirrored matrix: tiles
+ * of these operands are turned in the cache, so that each of their cache lines is fetched once.
  */
 import { bytesOf, type StorageType, topological } from "../ir.js";
 import { lanesOf, transpose, vectorTypes } from "./micro.js";
@@ -56,6 +56,9 @@ export function renderTiles(nest: LoopNest, elements: (range: Range) => void): v
       );
       nest.line("else");
     }
+    nest.line(`if (s${o}_${column} == -1) for (long g = 0; g < group; g++) for (long j = left; j < right; j++)`);
+    nest.line(`  tile${o}[g][j - left] = q${o}[g * s${o}_${row} - j];`);
+    nest.line("else");
     // The full tile apart: with a known number of rows the loop over them is unrolled.
     nest.line(`if (group == ${tileRows}) for (long j = left; j < right; j++) for (long g = 0; g < ${tileRows}; g++)`);
     nest.line(`  tile${o}[g][j - left] = ${source};`);
