@@ -306,16 +306,19 @@ export abstract class TensorBase {
   /** Nested arrays of numbers (booleans for bool); a number for a tensor without dimensions. */
   tolist(): NestedArray {
     const flat = readElements(self(this));
+    const bool = this.dtype === "bool";
+    const row = (from: number, to: number): (number | boolean)[] => {
+      const out: (number | boolean)[] = [];
+      for (let i = from; i < to; i++) out.push(bool ? flat[i] !== 0 : Number(flat[i]));
+      return out;
+    };
     const build = (d: number, at: number, span: number): NestedArray => {
-      if (d === this.ndim) {
-        const x = flat[at] as number | bigint;
-        return this.dtype === "bool" ? Number(x) !== 0 : Number(x);
-      }
+      if (d === this.ndim - 1) return row(at, at + span);
       const n = this.shape[d] as number;
       const step = n === 0 ? 0 : span / n;
       return Array.from({ length: n }, (_, i) => build(d + 1, at + i * step, step));
     };
-    return build(0, 0, flat.length);
+    return this.ndim === 0 ? (row(0, 1)[0] as number | boolean) : build(0, 0, flat.length);
   }
   /** A copy of the elements in row-major order, as the typed array of the dtype (float32 values for 16-bit floats). */
   toTypedArray(): TypedArray {
