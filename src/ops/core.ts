@@ -9,15 +9,7 @@ import { DeviceError, DTypeError } from "../errors.js";
 import { expand } from "../kernel/expand.js";
 import * as k from "../kernel/expr.js";
 import { expandLoads, toBfloat16, toFloat16 } from "../kernel/half.js";
-import {
-  type Expr,
-  type LoopKernel,
-  type Step,
-  type Store,
-  topological,
-  type ValueType,
-  valueTypeOf,
-} from "../kernel/ir.js";
+import { type Expr, type LoopKernel, type Step, type Store, type ValueType, valueTypeOf } from "../kernel/ir.js";
 import type { Tensor } from "../tensor/tensor.js";
 import { capturing } from "./capture.js";
 import { codeOf, type DType, dtypes, itemBytes } from "./dtype.js";
@@ -198,7 +190,7 @@ export class LoopFamily {
     const I = plan.inner.length;
     const unitsOuter = numelOf(plan.outer);
     if (unitsOuter === 0) return;
-    const down = I === 0 || (!this.scans(operands) && prefersOuter(plan, inputs, operands.length));
+    const down = I === 0 || prefersOuter(plan, inputs, operands.length);
     const vector = down ? "outer" : "inner";
     const axis = down ? O - 1 : O + I - 1;
     const outerSizes = O === 0 && down ? [1] : plan.outer;
@@ -280,19 +272,6 @@ export class LoopFamily {
     this.cache.set(key, executable);
     this.last = executable;
     return executable;
-  }
-
-  private sequential: boolean | null = null;
-  /** A scan runs along its axis, whatever the layout. */
-  private scans(operands: readonly Tensor[]): boolean {
-    if (this.sequential === null) {
-      const stores = this.body.build(
-        (i) => k.load(i, valueTypeOf[(operands[i] as Tensor).dtype]),
-        (i) => k.scalar(i, this.scalarTypes[i] as ValueType),
-      );
-      this.sequential = topological(stores.map((s) => s.value)).some((e) => e.op === "scan");
-    }
-    return this.sequential;
   }
 
   private kernel(

@@ -166,6 +166,41 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     expect(differs(x.sum(0).toTypedArray(), sums, 1e-6)).toBeNull();
   });
 
+  it("scans down columns side by side", () => {
+    for (const columns of [1, 7, 8, 9, 2047, 2048, 2049, 4097]) {
+      const rows = 5;
+      const data = numbers(2 * rows * columns);
+      const want = Float32Array.from(data);
+      for (let b = 0; b < 2; b++)
+        for (let i = columns; i < rows * columns; i++)
+          want[b * rows * columns + i] =
+            (want[b * rows * columns + i - columns] as number) + (want[b * rows * columns + i] as number);
+      for (const count of threads) {
+        on(count);
+        const x = torch.fromTypedArray(data, [2, rows, columns]);
+        expect(differs(x.cumsum(1).toTypedArray(), want), `sums of ${columns}`).toBeNull();
+        expect(
+          x
+            .lt(2)
+            .cumprod(1)
+            .equal(torch.ones([2, rows, columns], { dtype: "int64" })),
+        ).toBe(true);
+      }
+    }
+  });
+
+  it("turns tiles of mirrored operands", () => {
+    for (const n of [1, 2, 63, 64, 65, 130]) {
+      on(2);
+      const data = numbers(3 * n * 67);
+      const x = torch.fromTypedArray(data, [3, 67, n]);
+      const mirrored = data.map((_, i) => data[i - (i % n) + n - 1 - (i % n)] as number);
+      expect(differs(x.flip(2).toTypedArray(), mirrored), `rows of ${n}`).toBeNull();
+      const turned = x.transpose(1, 2).flip(2);
+      expect(differs(turned.transpose(1, 2).flip(1).toTypedArray(), data), `columns of ${n}`).toBeNull();
+    }
+  });
+
   it("turns tiles of transposed operands", () => {
     for (const m of [1, 2, 15, 16, 17, 63, 64, 65]) {
       for (const n of [1, 2, 7, 8, 9, 63, 64, 65, 130]) {

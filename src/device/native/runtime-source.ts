@@ -91,7 +91,10 @@ static atomic_long generation = 0;
    a launch never waits for one that the system has not scheduled. */
 static atomic_int open_job = 0;
 static atomic_int inside = 0;
-static struct { kernel_fn fn; const double* args; long units, chunk; atomic_long next; int limit, flush; } job;
+static struct { kernel_fn fn; const double* args; long units, chunk; int threads, flush; } job;
+/* Each thread has a share of the units, the same in every job of the same size, so that it finds in its core's cache what it left
+   there. When it is done it helps the others. */
+static struct { atomic_long next; long end; } __attribute__((aligned(64))) shares[MAX_THREADS];
 
 static inline void pause_cpu(void) {
 #if defined(__x86_64__) || defined(__i386__)
@@ -144,12 +147,12 @@ static inline void call(kernel_fn fn, const double* args, long from, long to, in
   fn(args, from, to);
 }
 
-static void work(void) {
-  for (;;) {
-    long from = atomic_fetch_add(&job.next, job.chunk);
-    if (from >= job.units) return;
-    long to = from + job.chunk < job.units ? from + job.chunk : job.units;
-    call(job.fn, job.args, from, to, job.flush);
+static void work(int me) {
+  for (int i = 0; i < job.threads; i++) {
+    const int of = (me + i) % job.threads;
+    const long end = shares[of].end;
+    for (long from; (from = atomic_fetch_add(&shares[of].next, job.chunk)) < end;)
+      call(job.fn, job.args, from, from + job.chunk < end ? from + job.chunk : end, job.flush);
   }
 }
 
@@ -158,7 +161,7 @@ static long born = 0;
 
 static void* worker(void* number) {
   long seen = born;
-  const long me = (long)(intptr_t)number;
+  const int me = (int)(intptr_t)number;
   for (;;) {
     int spins = 0;
     long now;
@@ -174,7 +177,7 @@ static void* worker(void* number) {
     }
     seen = now;
     atomic_fetch_add(&inside, 1);
-    if (atomic_load(&open_job) && me < job.limit) work();
+    if (atomic_load(&open_job) && me < job.threads) work(me);
     atomic_fetch_sub(&inside, 1);
   }
   return NULL;
@@ -193,7 +196,7 @@ static void launch(kernel_fn fn, const double* a, double units, double chunk, in
     pthread_attr_init(&attributes);
     pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
     pthread_attr_setstacksize(&attributes, 4 << 20);
-    int failed = pthread_create(&t, &attributes, worker, (void*)(intptr_t)workers);
+    int failed = pthread_create(&t, &attributes, worker, (void*)(intptr_t)(workers + 1));
     pthread_attr_destroy(&attributes);
     if (failed) break;
     workers++;
@@ -203,9 +206,14 @@ static void launch(kernel_fn fn, const double* a, double units, double chunk, in
   job.args = a;
   job.units = (long)units;
   job.chunk = (long)chunk;
-  job.limit = threads - 1;
+  job.threads = threads;
   job.flush = flushing;
-  atomic_store(&job.next, 0);
+  const long chunks = (job.units + job.chunk - 1) / job.chunk;
+  for (int t = 0; t < threads; t++) {
+    const long end = chunks * (t + 1) / threads * job.chunk;
+    atomic_store(&shares[t].next, chunks * t / threads * job.chunk);
+    shares[t].end = end < job.units ? end : job.units;
+  }
   atomic_store(&open_job, 1);
   atomic_fetch_add(&generation, 1);
   if (atomic_load(&sleeping) > 0) {
@@ -213,7 +221,7 @@ static void launch(kernel_fn fn, const double* a, double units, double chunk, in
     pthread_cond_broadcast(&wake);
     pthread_mutex_unlock(&lock);
   }
-  work();
+  work(0);
   atomic_store(&open_job, 0);
   wait_until_empty();
   pthread_mutex_unlock(&busy);

@@ -1,5 +1,5 @@
 /**
- * The schedule of kernels whose vector axis is the last outer one: maps, and folds down columns. Folds run over blocks of columns
+ * The schedule of kernels whose vector axis is the last outer one: maps, and folds and scans down columns. Folds run over blocks of columns
  * side by side, each with an accumulator of its own. `split.ts` uses the same blocks for parts of the columns; maps with strided
  * operands are left to `tiles.ts`.
  */
@@ -70,5 +70,19 @@ export function storeColumns(nest: LoopNest, part?: Range, condition = ""): void
     if (condition !== "") nest.line(condition);
     nest.vectorLoop(width, nest.storeRoots("row"), (lines) => nest.store("row", lines));
   }
-  if (nest.hasStores("element")) nest.loops(nest.innerAxes, () => nest.elements(width), part);
+  const { scan } = nest.stages;
+  if (scan !== null) scanColumns(nest, scan);
+  else if (nest.hasStores("element")) nest.loops(nest.innerAxes, () => nest.elements(width), part);
+}
+
+function scanColumns(nest: LoopNest, scan: Expr): void {
+  nest.line(`${cType[scan.type]} running[${lanes}];`);
+  nest.line(`for (long l = 0; l < width; l++) running[l] = ${identity(scan)};`);
+  nest.folds.set(scan, "running[l]");
+  nest.loops(nest.innerAxes, () =>
+    nest.vectorLoop(width, nest.storeRoots("element"), (lines) => {
+      lines.push(`running[l] = ${combine(scan, "running[l]", nest.value(scan.args[0] as Expr, lines))};`);
+      nest.store("element", lines);
+    }),
+  );
 }

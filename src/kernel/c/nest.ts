@@ -54,9 +54,9 @@ export class LoopNest {
     const { outer, inner, vector } = kernel;
     this.layout = layoutOf(kernel);
     this.stages = stagesOf(kernel);
-    this.serial = isSerial(kernel) || this.stages.scan !== null;
     this.axis = vector === "inner" ? outer + inner - 1 : outer - 1;
     this.lane = vector === "outer" && inner > 0;
+    this.serial = isSerial(kernel) || (this.stages.scan !== null && !this.lane);
     this.variable = this.lane ? "l" : `i${this.axis}`;
     let n = 0;
     for (const stage of this.stages.reductions) for (const e of stage) this.folds.set(e, `r${n++}`);
