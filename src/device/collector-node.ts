@@ -17,11 +17,26 @@ function exposed(): (options?: { type: "minor" }) => void {
   return gc;
 }
 
-/** Collects what is young and dropped. Null where the host has no such thing. */
+/** How array buffers are freed on another thread, and with whose help what is young is collected. */
+const helpers = ["concurrent-array-buffer-sweeping", "parallel-scavenge"];
+const [alone, helped] = ["--no-", "--"].map((on) => helpers.map((flag) => on + flag).join(" ")) as [string, string];
+
+/**
+ * Collects what is young and dropped. Its array buffers are freed at once, on this thread, so that the next allocation gets the
+ * memory that the cache still holds; and waking helpers for a few objects takes longer than they save. Null where the host has
+ * no such thing.
+ */
 export function youngCollector(): (() => void) | null {
   try {
     const gc = exposed();
-    return () => gc({ type: "minor" });
+    // Whoever has told Node about the collector's threads is not to be overruled.
+    const told = /single-threaded|sweeping|scavenge/.test([...process.execArgv, process.env["NODE_OPTIONS"]].join(" "));
+    if (told) return () => gc({ type: "minor" });
+    return () => {
+      v8.setFlagsFromString(alone);
+      gc({ type: "minor" });
+      v8.setFlagsFromString(helped);
+    };
   } catch {
     return null;
   }

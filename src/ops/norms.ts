@@ -88,19 +88,23 @@ function moments(x: Expr, inverse: Expr, eps: Expr): { centred: Expr; rstd: Expr
   const variance = k.mul(k.reduce("sum", k.square(centred)), inverse);
   return { mean, centred, rstd: k.div(1, k.sqrt(k.add(variance, eps))) };
 }
-const layerNormBody =
-  (affine: boolean) =>
-  (x: readonly Expr[], [inverse, eps]: readonly Expr[]) => {
-    const { mean, centred, rstd } = moments(arg(x, 0), inverse as Expr, eps as Expr);
-    const xhat = k.mul(centred, rstd);
-    return [
-      { per: "element" as const, value: affine ? k.add(k.mul(xhat, arg(x, 1)), arg(x, 2)) : xhat },
-      { per: "row" as const, value: mean },
-      { per: "row" as const, value: rstd },
-    ];
-  };
-const layerNormPlain = new Rows("layerNorm", 1, layerNormBody(false), ["f32", "f32"]);
-const layerNormAffine = new Rows("layerNorm", 3, layerNormBody(true), ["f32", "f32"]);
+/** `withMoments`: with each row's mean and 1/σ, which gradients read. */
+const layerNormRows = (affine: boolean, withMoments: boolean): Rows =>
+  new Rows(
+    "layerNorm",
+    affine ? 3 : 1,
+    (x, [inverse, eps]) => {
+      const { mean, centred, rstd } = moments(arg(x, 0), inverse as Expr, eps as Expr);
+      const xhat = k.mul(centred, rstd);
+      const out = element(affine ? k.add(k.mul(xhat, arg(x, 1)), arg(x, 2)) : xhat);
+      return withMoments ? [...out, { per: "row", value: mean }, { per: "row", value: rstd }] : out;
+    },
+    ["f32", "f32"],
+  );
+const layerNorms = {
+  plain: { alone: layerNormRows(false, false), recorded: layerNormRows(false, true) },
+  affine: { alone: layerNormRows(true, false), recorded: layerNormRows(true, true) },
+};
 /** (g·w − mean(g·w) − x̂·mean(g·w·x̂))·rstd; with `single`, whose row is the only one, the weight's gradient as well: g·x̂. */
 const layerNormBackBody =
   (single: boolean) =>
@@ -146,24 +150,27 @@ export function layerNorm(
   const w = weight ?? (affine ? scalarLike(1, x) : null);
   const b = bias ?? (affine ? scalarLike(0, x) : null);
   const inputs = affine ? [x, w as Tensor, b as Tensor] : [x];
-  const kernel = affine ? layerNormAffine : layerNormPlain;
+  const recorded = records([x, weight, bias]);
+  const kernel = layerNorms[affine ? "affine" : "plain"][recorded ? "recorded" : "alone"];
   // The usual layout needs no search.
   const length = numelOf(normalizedShape);
   const count = x.numel() / length;
   const flat =
     x.numel() > 0 && inputs.every((t, i) => t.contiguous_ && t.dtype === x.dtype && (i === 0 || t.numel() === length));
-  const [out, mean, rstd] = flat
-    ? flatNorm(kernel, inputs, dims.length, count, length, [inverse, eps])
-    : (kernel.call({
+  const results = flat
+    ? flatNorm(kernel, inputs, recorded, dims.length, count, length, [inverse, eps])
+    : kernel.call({
         inputs,
         shape: x.shape,
         dims,
         compute: x.dtype,
-        outputs: [x.dtype, x.dtype, x.dtype],
+        outputs: recorded ? [x.dtype, x.dtype, x.dtype] : [x.dtype],
         scalars: [inverse, eps],
         keepdim: true,
-      }) as [Tensor, Tensor, Tensor]);
-  if (!records([x, weight, bias])) return out;
+      });
+  const out = results[0] as Tensor;
+  if (!recorded) return out;
+  const [, mean, rstd] = results as [Tensor, Tensor, Tensor];
   const needs = [x.requiresGrad, weight?.requiresGrad ?? false, bias?.requiresGrad ?? false] as const;
   const { shape, dtype } = x;
   record("layerNorm", [x, weight, bias], [out], [x, mean, rstd, w], ([grad], node) => {
@@ -211,22 +218,22 @@ function checkParameter(name: string, t: Tensor | null, shape: Shape): void {
 const plainLayout = ["full", "full", "row", "row"] as const;
 const affineLayout = ["full", "column", "column", "full", "row", "row"] as const;
 
-/** Rows side by side: `count` of `length`. */
+/** Rows side by side: `count` of `length`; the result, `withMoments` with two numbers for each. */
 function flatNorm(
   kernel: Rows,
   inputs: readonly Tensor[],
+  withMoments: boolean,
   dims: number,
   count: number,
   length: number,
   scalars: readonly number[],
-): [Tensor, Tensor, Tensor] {
+): Tensor[] {
   const { shape, dtype, device } = inputs[0] as Tensor;
-  const lead = shape.map((n, d) => (d < shape.length - dims ? n : 1));
-  const outputs: [Tensor, Tensor, Tensor] = [
-    emptyTensor(shape, dtype, device),
-    emptyTensor(lead, dtype, device),
-    emptyTensor(lead, dtype, device),
-  ];
+  const outputs = [emptyTensor(shape, dtype, device)];
+  if (withMoments) {
+    const lead = shape.map((n, d) => (d < shape.length - dims ? n : 1));
+    outputs.push(emptyTensor(lead, dtype, device), emptyTensor(lead, dtype, device));
+  }
   const layout = inputs.length === 1 ? plainLayout : affineLayout;
   kernel.callFlat([...inputs, ...outputs], inputs.length, layout, count, length, dtype, scalars);
   return outputs;

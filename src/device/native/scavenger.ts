@@ -13,7 +13,7 @@ const seldom = 2 ** 30;
 
 /** What the host's collector is asked. */
 export interface YoungCollector {
-  /** Collects what is young and dropped. */
+  /** Collects what is young and dropped, and frees its memory. */
   collect(): void;
   /** Bytes that JavaScript's objects hold outside its heap. */
   external(): number;
@@ -29,9 +29,8 @@ export class Scavenger {
   private allocated = 0;
   /** So much allocated brings the next collection. */
   private due: number;
-  /** Of the last collection: bytes outside the heap before it, and milliseconds. */
-  private external = 0;
-  private took = 0;
+  /** The last collection freed too little for its time. */
+  private disappointed = false;
 
   /** `interval`: bytes that are allocated between two collections that free much. `find` is asked at the first need. */
   constructor(
@@ -51,16 +50,19 @@ export class Scavenger {
   }
 
   private run(collector: YoungCollector): void {
-    // The memory is returned on another thread, so what a collection freed is seen at the next.
-    const external = collector.external();
-    const freed = this.external + this.allocated - external;
-    const least = this.took * leastPerMillisecond;
-    if (freed < least) this.due = Math.min(seldom, 2 * this.due);
-    else if (freed >= 2 * least) this.due = Math.max(this.interval, this.due / 2);
-    this.external = external;
     this.allocated = 0;
+    const held = collector.external();
     const start = performance.now();
     collector.collect();
-    this.took = performance.now() - start;
+    const least = (performance.now() - start) * leastPerMillisecond;
+    const freed = held - collector.external();
+    if (freed < least) {
+      // What a variable still holds is freed one collection later: one that finds nothing is no sign.
+      if (this.disappointed) this.due = Math.min(seldom, 2 * this.due);
+      this.disappointed = true;
+    } else {
+      if (freed >= 2 * least) this.due = Math.max(this.interval, this.due / 2);
+      this.disappointed = false;
+    }
   }
 }
