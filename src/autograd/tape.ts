@@ -64,6 +64,8 @@ export function passing(x: Tensor, y: Tensor): void {
   else b.transient = true;
 }
 
+const freed: Backward = () => [];
+
 export class Node {
   /** Nodes made later depend on nodes made earlier, never the other way round. */
   readonly order = sequence++;
@@ -85,7 +87,7 @@ export class Node {
     readonly name: string,
     readonly edges: readonly (Edge | null)[],
     private saved: readonly (Tensor | null)[],
-    readonly backward: Backward,
+    public backward: Backward,
   ) {
     const n = saved.length;
     this.versions = n === 0 ? null : new Array<number>(n);
@@ -123,6 +125,8 @@ export class Node {
     }
     this.saved = needsNothing;
     this.versions = null;
+    // A gradient's function may see more of the operation than was saved: a loss that is kept must not keep all that led to it.
+    this.backward = freed;
     this.released = true;
   }
 }

@@ -4,6 +4,7 @@
  */
 import * as torch from "cresset";
 import { beforeAll, describe, expect, it } from "vitest";
+import { createCollector } from "../../src/device/collector-node.js";
 
 const { nn, optim } = torch;
 type Tensor = torch.Tensor;
@@ -422,5 +423,41 @@ describe("torch.tidy", () => {
       return o;
     });
     expect(made.x.tolist()).toEqual([1, 1, 1]);
+  });
+});
+
+describe("a loss that is kept", () => {
+  const F = nn.functional;
+  const made = (...shape: number[]): Tensor => torch.rand(shape, { requiresGrad: true });
+  const images = (x: Tensor): Tensor => x.view([1, 1, 8, 8]);
+  const operations: Record<string, (x: Tensor) => Tensor> = {
+    product: (x) => x.matmul(made(8, 8)),
+    linear: (x) => F.linear(x, made(5, 8), made(5)),
+    convolution: (x) => F.conv2d(images(x), made(2, 1, 3, 3), null),
+    pooling: (x) => F.maxPool2d(images(x), 2),
+    "layer norm": (x) => F.layerNorm(x, [8], made(8), made(8)),
+    softmax: (x) => x.softmax(1),
+    "cross entropy": (x) => F.crossEntropy(x, torch.zeros([8], { dtype: "int64" })),
+    join: (x) => torch.cat([x, x]),
+    copy: (x) => x.t().contiguous(),
+    rows: (x) => x.index(torch.tensor([1, 1], { dtype: "int32" })),
+    element: (x) => x.mul(x).add(x),
+    maximum: (x) => x.max(1).values,
+  };
+  it.each(Object.entries(operations))("does not keep what led to it: %s", (_, operation) => {
+    const collector = createCollector();
+    expect(collector).not.toBeNull();
+    const step = (): [Tensor, WeakRef<Tensor>[]] => {
+      const x = made(8, 8).mul(1.5);
+      const y = operation(x);
+      const loss = y.mul(2).sum();
+      loss.backward();
+      return [loss, [new WeakRef(x), new WeakRef(y)]];
+    };
+    const [loss, dropped] = step();
+    collector?.release();
+    collector?.collect();
+    expect(dropped.map((t) => t.deref())).toEqual([undefined, undefined]);
+    expect(loss.item()).toBeTypeOf("number");
   });
 });
