@@ -84,6 +84,7 @@ export function backward(
   propagate(roots, seeds, null, optionsOf(o));
   for (const [i, s] of seeds.entries())
     if (gradients[i] === null && !s.buffer.claimed && o.createGraph !== true) s.buffer.release();
+  if (o.retainGraph !== true && o.createGraph !== true) roots[0]?.device.engine.backwardEnded?.();
 }
 
 export interface GradArguments extends BackwardArguments {

@@ -38,6 +38,9 @@ export function outlive(): void {
   for (let arena = current; arena !== null; arena = arena.outer) arena.keepAll();
 }
 
+/** Whether what is allocated now is released when a region ends. */
+export const inRegion = (): boolean => current !== null;
+
 /** Every allocation passes here. */
 export function allocated(buffer: Buffer): void {
   if (current !== null) current.buffers.push(buffer);

@@ -36,8 +36,11 @@ export interface Engine {
   readonly name: "native" | "wasm" | "webgpu" | "cuda";
   /** True where `view` works: the memory is in this process and launches finish before they return. */
   readonly host: boolean;
-  /** Uninitialised memory. Alignment is 64 bytes. */
-  alloc(bytes: number): Buffer;
+  /**
+   * Uninitialised memory. Alignment is 64 bytes. `temporary`: the library will most likely release it; the rest is the program's, and
+   * nobody tells when it drops it.
+   */
+  alloc(bytes: number, temporary?: boolean): Buffer;
   /** Early release: the caller promises that nobody will use the buffer again. Never required for memory to be reclaimed. */
   free(buffer: Buffer): void;
   /** The bytes themselves; valid until the next call of `alloc` or `launch`. Only where `host`. */
@@ -59,6 +62,8 @@ export interface Engine {
     units: number,
     work: number,
   ): void;
+  /** A good moment to look for what was dropped: gradients have been computed, and what led to them is needed no more. */
+  backwardEnded?(): void;
   /** Launches made ready to run many times, where the engine can do better than launch by launch. */
   prepare?(launches: readonly PreparedLaunch[]): Program;
   threads: number;

@@ -2,7 +2,7 @@
  * From tensors to launches: makes results, lays an operation's index space over its operands (broadcasting, dropping and
  * merging axes), finds or compiles the kernel for that layout, and runs it. Every operation goes through here.
  */
-import { allocated } from "../autograd/region.js";
+import { allocated, inRegion } from "../autograd/region.js";
 import type { Device } from "../device/device.js";
 import { Buffer, type Engine, type Executable } from "../device/engine.js";
 import { DeviceError, DTypeError } from "../errors.js";
@@ -46,7 +46,7 @@ export function emptyTensor(shape: Shape, dtype: DType, device: Device): Tensor 
 
 /** Memory with undefined contents, which the region it is made in may take back. */
 export function freshBuffer(bytes: number, device: Device): Buffer {
-  const buffer = device.engine.alloc(bytes);
+  const buffer = device.engine.alloc(bytes, inRegion());
   allocated(buffer);
   buffer.engine = device.engine;
   return buffer;

@@ -17,7 +17,6 @@ import { launchMatmul } from "./matmul.js";
 import { type NativeBuffer, NativeMemory } from "./memory.js";
 import { NativeProgram } from "./program.js";
 import { runtimeSource } from "./runtime-source.js";
-import { Scavenger } from "./scavenger.js";
 
 export interface NativeExecutable extends Executable {
   readonly id: number;
@@ -121,7 +120,7 @@ export class NativeEngine implements Engine {
       address: number,
       bytes: number,
     ) => void;
-    this.memory = new NativeMemory(addressOf, advise, new Scavenger(scavengeBytes(cache)));
+    this.memory = new NativeMemory(addressOf, advise, scavengeBytes(cache));
     const block = new ArrayBuffer((jobNumbers + argumentCount) * 8);
     this.job = new Float64Array(block, 0, jobNumbers);
     this.args = new Float64Array(block, jobNumbers * 8);
@@ -132,7 +131,7 @@ export class NativeEngine implements Engine {
       vectors,
       threadsFor: (work) => (work < productWork ? 1 : this.threads),
       scratch: (bytes) => {
-        if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes);
+        if (this.scratch === null || this.scratch.bytes < bytes) this.scratch = this.memory.alloc(bytes, true);
         return this.scratch.address;
       },
       run: (id, units, chunk, threads) => this.run(id, units, chunk, threads),
@@ -150,12 +149,16 @@ export class NativeEngine implements Engine {
     return compiler === null ? null : new NativeEngine(compiler, onCompile);
   }
 
-  alloc(bytes: number): NativeBuffer {
-    return this.memory.alloc(bytes);
+  alloc(bytes: number, temporary = false): NativeBuffer {
+    return this.memory.alloc(bytes, temporary);
   }
 
   free(buffer: Buffer): void {
     this.memory.release(buffer as NativeBuffer);
+  }
+
+  backwardEnded(): void {
+    this.memory.backwardEnded();
   }
 
   setFlushDenormal(on: boolean): boolean {
@@ -300,7 +303,7 @@ export class NativeEngine implements Engine {
     const { length, parts } = partsOf(down, folded);
     const bytes = splitScratch(kernel, parts, outputs);
     const id = this.variant(kernel, split, "split");
-    if (this.partials === null || this.partials.bytes < bytes) this.partials = this.memory.alloc(bytes);
+    if (this.partials === null || this.partials.bytes < bytes) this.partials = this.memory.alloc(bytes, true);
     const { args } = this;
     args[count] = this.partials.address;
     args[count + 2] = parts;

@@ -3,11 +3,15 @@
  * small buffers are cut from slabs, large ones have an ArrayBuffer of their own. `release` is only an optimisation: what
  * the library knows to be dead goes to a free list and is reused while it is still in the cache; for what a program drops
  * the collector is asked in time (`scavenger.ts`).
+ *
+ * A collection of what is young takes a fraction of a millisecond, one of what is old several, and another core. Memory becomes old in
+ * a free list. So tensors that a program may hold, if they are larger than a slab, get memory that is new, or as good as new, and what free lists keep goes
+ * round among the library's own temporaries.
  */
 import { Buffer as NodeBuffer } from "node:buffer";
 import { DeviceError } from "../../errors.js";
 import { Buffer } from "../engine.js";
-import type { Scavenger } from "./scavenger.js";
+import { Scavenger } from "./scavenger.js";
 
 export class NativeBuffer extends Buffer {
   constructor(
@@ -16,6 +20,8 @@ export class NativeBuffer extends Buffer {
     readonly memory: ArrayBuffer,
     readonly offset: number,
     readonly sizeClass: number,
+    /** The memory was new when it was made for a program, and may still be young. */
+    readonly young = false,
   ) {
     super(bytes);
   }
@@ -57,31 +63,40 @@ export class NativeMemory {
   private slab: ArrayBuffer | null = null;
   private slabAddress = 0;
   private slabUsed = 0;
-  /** What has been released, by class. */
+  /** What has been released, by class; what is young is kept apart, and only until the next collection. */
   private readonly free: NativeBuffer[][] = sizes.map(() => []);
+  private readonly freeYoung: NativeBuffer[][] = sizes.map(() => []);
   private kept = 0;
+  private keptYoung = 0;
+  private readonly scavenger: Scavenger;
 
+  /** `interval`: bytes after which it is time to look for what was dropped. */
   constructor(
     private readonly addressOf: (memory: ArrayBuffer) => number,
     private readonly adviseHuge: (address: number, bytes: number) => void,
-    private readonly scavenger: Scavenger,
-  ) {}
+    interval: number,
+  ) {
+    this.scavenger = new Scavenger(interval, () => this.letYoungGo());
+  }
 
-  alloc(bytes: number): NativeBuffer {
+  alloc(bytes: number, temporary: boolean): NativeBuffer {
     const sizeClass = sizeClassOf(bytes);
     const size = sizes[sizeClass] as number;
-    const b = (this.free[sizeClass] as NativeBuffer[]).pop();
+    const large = size > slabBytes / 8;
+    const young = size > slabBytes && !temporary;
+    const b = ((young ? this.freeYoung : this.free)[sizeClass] as NativeBuffer[]).pop();
     if (b !== undefined) {
-      this.kept -= size;
+      if (young) this.keptYoung -= size;
+      else this.kept -= size;
       // A new object: whoever still holds the old one must not see the new contents through its version.
-      return new NativeBuffer(bytes, b.address, b.memory, b.offset, sizeClass);
+      return new NativeBuffer(bytes, b.address, b.memory, b.offset, sizeClass, young);
     }
-    if (size > slabBytes / 8) {
+    if (large) {
       const memory = this.fresh(size + 64);
       const address = this.addressOf(memory);
       const offset = (64 - (address % 64)) % 64;
       if (size >= hugeBytes) this.adviseHuge(address, memory.byteLength);
-      return new NativeBuffer(bytes, address + offset, memory, offset, sizeClass);
+      return new NativeBuffer(bytes, address + offset, memory, offset, sizeClass, young);
     }
     if (this.slab === null || this.slabUsed + size > this.slab.byteLength) {
       this.slab = this.fresh(slabBytes);
@@ -100,8 +115,20 @@ export class NativeMemory {
 
   release(buffer: NativeBuffer): void {
     const size = sizes[buffer.sizeClass] as number;
-    if (this.kept + size > keepBytes) return;
-    this.kept += size;
-    (this.free[buffer.sizeClass] as NativeBuffer[]).push(buffer);
+    if (this.kept + this.keptYoung + size > keepBytes) return;
+    if (buffer.young) this.keptYoung += size;
+    else this.kept += size;
+    ((buffer.young ? this.freeYoung : this.free)[buffer.sizeClass] as NativeBuffer[]).push(buffer);
+  }
+
+  backwardEnded(): void {
+    this.scavenger.backwardEnded();
+  }
+
+  /** What a list still held in a collection would be old after it. */
+  private letYoungGo(): void {
+    if (this.keptYoung === 0) return;
+    for (const list of this.freeYoung) list.length = 0;
+    this.keptYoung = 0;
   }
 }

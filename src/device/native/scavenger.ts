@@ -27,14 +27,19 @@ const node = (): YoungCollector | null => {
 export class Scavenger {
   private collector: YoungCollector | null | undefined;
   private allocated = 0;
+  private sinceBackward = 0;
   /** So much allocated brings the next collection. */
   private due: number;
   /** The last collection freed too little for its time. */
   private disappointed = false;
 
-  /** `interval`: bytes that are allocated between two collections that free much. `find` is asked at the first need. */
+  /**
+   * `interval`: bytes that are allocated between two collections that free much. `letGo` is called before each, `find` at the first
+   * need.
+   */
   constructor(
     private readonly interval: number,
+    private readonly letGo: () => void,
     private readonly find: () => YoungCollector | null = node,
   ) {
     this.due = interval;
@@ -43,7 +48,23 @@ export class Scavenger {
   /** Notes that so many bytes will be allocated, and collects before that where it is time. */
   before(bytes: number): void {
     this.allocated += bytes;
-    if (this.allocated < this.due) return;
+    this.sinceBackward += bytes;
+    if (this.allocated >= this.due) this.collect();
+  }
+
+  /**
+   * What a backward pass needed is dropped now. A collection in the midst of the next step would find most of it in use, and make it
+   * old; so there shall be none.
+   */
+  backwardEnded(): void {
+    const made = this.sinceBackward;
+    this.sinceBackward = 0;
+    if (Math.max(made, this.allocated) < this.interval) return;
+    this.collect();
+    this.due = Math.max(this.due, 2 * made);
+  }
+
+  private collect(): void {
     if (this.collector === undefined) this.collector = this.find();
     if (this.collector === null) this.due = Infinity;
     else this.run(this.collector);
@@ -51,6 +72,7 @@ export class Scavenger {
 
   private run(collector: YoungCollector): void {
     this.allocated = 0;
+    this.letGo();
     const held = collector.external();
     const start = performance.now();
     collector.collect();
