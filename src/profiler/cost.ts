@@ -36,7 +36,14 @@ interface PerIndex {
 }
 
 const structures = new WeakMap<LoopKernel, Structure>();
-const arithmetic: ReadonlySet<string> = new Set(["add", "sub", "mul", "div", "sqrt"]);
+const arithmetic: ReadonlyMap<string, number> = new Map([
+  ["add", 1],
+  ["sub", 1],
+  ["mul", 1],
+  ["div", 1],
+  ["sqrt", 1],
+  ["madd", 2],
+]);
 const isFloat = (e: Expr): boolean => e.type === "f32" || e.type === "f64";
 
 /** How often a node's value changes: never (0), once a row (1), once an element (2). */
@@ -80,7 +87,7 @@ function structureOf(kernel: LoopKernel): Structure {
     else if (e.op === "gather") scattered[where] += itemBytes(e.slot);
     else if (!isFloat(e)) continue;
     else if (e.op === "reduce" || e.op === "scan") flops.element++;
-    else if (arithmetic.has(e.op) && level.get(e) !== 0) flops[where]++;
+    else if (level.get(e) !== 0) flops[where] += arithmetic.get(e.op) ?? 0;
   }
   const writes: number[] = [];
   for (const store of kernel.stores) {

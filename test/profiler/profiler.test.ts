@@ -28,6 +28,8 @@ describe.each(["native", "wasm"] as const)("%s", (engine) => {
     const [x, y] = [a(), a()];
     const n = 30 * 40;
     expect(cost(() => x.add(y))).toEqual({ count: 1, bytes: 12 * n, flops: n });
+    // Nine products with a sum, each two operations whether fused or not, and five more.
+    expect(cost(() => x.exp()).flops).toBe(23 * n);
     expect(
       cost(() => x.mul(x)),
       "an operand that comes twice is read once",
