@@ -113,7 +113,8 @@ function pick(
   if (rows * count > 0) {
     const { engine } = x.device;
     const size = itemBytes[x.dtype];
-    const bytes = engine.view(data.buffer).subarray(data.offset * size, (data.offset + rows * n) * size);
+    // A copy: a view does not outlive the next one.
+    const bytes = engine.view(data.buffer).slice(data.offset * size, (data.offset + rows * n) * size);
     const sorter = new Sorter(keysOf(bytes, x.dtype, descending), n);
     const found = new Int32Array(rows * count);
     for (let r = 0; r < rows; r++) find(sorter, r * n, n, found.subarray(r * count, (r + 1) * count));

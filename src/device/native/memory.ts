@@ -4,9 +4,9 @@
  * the library knows to be dead goes to a free list and is reused while it is still in the cache; for what a program drops
  * the collector is asked in time (`scavenger.ts`).
  *
- * A collection of what is young takes a fraction of a millisecond, one of what is old several, and another core. Memory becomes old in
- * a free list. So tensors that a program may hold, if they are larger than a slab, get memory that is new, or as good as new, and what free lists keep goes
- * round among the library's own temporaries.
+ * A collection of what is young takes a fraction of a millisecond, one of what is old several, and another core. Memory becomes
+ * old in a free list. So tensors that a program may hold, if they are larger than a slab, get memory that is new, or as good as
+ * new, and what free lists keep goes round among the library's own temporaries.
  */
 import { Buffer as NodeBuffer } from "node:buffer";
 import { DeviceError } from "../../errors.js";
