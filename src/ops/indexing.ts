@@ -149,12 +149,12 @@ function pickPositions(
   let joint: Shape = [];
   for (const t of picks) if (t !== null) joint = broadcast("index", joint, t.shape);
   let sum: Tensor | null = null;
-  picks.forEach((t, i) => {
-    if (t === null) return;
+  for (const [i, t] of picks.entries()) {
+    if (t === null) continue;
     const part = scaled(checkedIndices("index", t, shape[i] as number), strides[i] as number);
     sum = sum === null ? part : a.add.call(sum, part);
-  });
-  return { positions: expand(sum as unknown as Tensor, joint), joint };
+  }
+  return { positions: expand(sum as Tensor, joint), joint };
 }
 
 /** The offsets that integer indices pick from a contiguous tensor of `shape`: one part moving with the picks, one with the rest. */

@@ -59,15 +59,36 @@ function uninitialised(bytes: number): ArrayBuffer {
   }
 }
 
+/** Released buffers, by class. */
+class FreeLists {
+  bytes = 0;
+  private readonly lists: NativeBuffer[][] = sizes.map(() => []);
+
+  take(sizeClass: number): NativeBuffer | undefined {
+    const b = (this.lists[sizeClass] as NativeBuffer[]).pop();
+    if (b !== undefined) this.bytes -= sizes[sizeClass] as number;
+    return b;
+  }
+
+  keep(b: NativeBuffer): void {
+    this.bytes += sizes[b.sizeClass] as number;
+    (this.lists[b.sizeClass] as NativeBuffer[]).push(b);
+  }
+
+  clear(): void {
+    if (this.bytes === 0) return;
+    for (const list of this.lists) list.length = 0;
+    this.bytes = 0;
+  }
+}
+
 export class NativeMemory {
   private slab: ArrayBuffer | null = null;
   private slabAddress = 0;
   private slabUsed = 0;
-  /** What has been released, by class; what is young is kept apart, and only until the next collection. */
-  private readonly free: NativeBuffer[][] = sizes.map(() => []);
-  private readonly freeYoung: NativeBuffer[][] = sizes.map(() => []);
-  private kept = 0;
-  private keptYoung = 0;
+  /** What has been released; what is young is kept apart, and only until the next collection. */
+  private readonly free = new FreeLists();
+  private readonly freeYoung = new FreeLists();
   private readonly scavenger: Scavenger;
 
   /** `interval`: bytes after which it is time to look for what was dropped. */
@@ -76,7 +97,8 @@ export class NativeMemory {
     private readonly adviseHuge: (address: number, bytes: number) => void,
     interval: number,
   ) {
-    this.scavenger = new Scavenger(interval, () => this.letYoungGo());
+    // What a list still held in a collection would be old after it.
+    this.scavenger = new Scavenger(interval, () => this.freeYoung.clear());
   }
 
   alloc(bytes: number, temporary: boolean): NativeBuffer {
@@ -84,10 +106,8 @@ export class NativeMemory {
     const size = sizes[sizeClass] as number;
     const large = size > slabBytes / 8;
     const young = size > slabBytes && !temporary;
-    const b = ((young ? this.freeYoung : this.free)[sizeClass] as NativeBuffer[]).pop();
+    const b = (young ? this.freeYoung : this.free).take(sizeClass);
     if (b !== undefined) {
-      if (young) this.keptYoung -= size;
-      else this.kept -= size;
       // A new object: whoever still holds the old one must not see the new contents through its version.
       return new NativeBuffer(bytes, b.address, b.memory, b.offset, sizeClass, young);
     }
@@ -115,20 +135,11 @@ export class NativeMemory {
 
   release(buffer: NativeBuffer): void {
     const size = sizes[buffer.sizeClass] as number;
-    if (this.kept + this.keptYoung + size > keepBytes) return;
-    if (buffer.young) this.keptYoung += size;
-    else this.kept += size;
-    ((buffer.young ? this.freeYoung : this.free)[buffer.sizeClass] as NativeBuffer[]).push(buffer);
+    if (this.free.bytes + this.freeYoung.bytes + size > keepBytes) return;
+    (buffer.young ? this.freeYoung : this.free).keep(buffer);
   }
 
   backwardEnded(): void {
     this.scavenger.backwardEnded();
-  }
-
-  /** What a list still held in a collection would be old after it. */
-  private letYoungGo(): void {
-    if (this.keptYoung === 0) return;
-    for (const list of this.freeYoung) list.length = 0;
-    this.keptYoung = 0;
   }
 }

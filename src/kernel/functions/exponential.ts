@@ -19,12 +19,19 @@ function scale(x: Expr, n: Expr): Expr {
   return k.mul(k.mul(x, power2(half)), power2(k.sub(n, half)));
 }
 
-/** (eʳ − 1 − r)/r² in float32, for |r| up to half of log 2. In pairs (Estrin): the chain of dependent operations is half as long. */
-function series(r: Expr): Expr {
+/** x = n·log 2 + r in float32: n + `bias` in the lowest bits of an integer, and eʳ − 1. */
+function reduced(x: Expr, bias: number): { bits: Expr; rest: Expr } {
+  // Added to 1.5·2²³, x·log₂e is rounded.
+  const rounding = 12582912 + bias;
+  const rounded = k.madd(x, Math.LOG2E, rounding);
+  const n = k.sub(rounded, rounding);
+  const r = k.madd(n, 2.1219444e-4, k.madd(n, -0.693359375, x));
+  // In pairs (Estrin): the chain of dependent operations, which bounds the speed, is half as long.
   const z = k.mul(r, r);
   const pair = (high: number, low: number): Expr => k.madd(r, high, low);
   const upper = k.madd(pair(1.98756915e-4, 1.3981999507e-3), z, pair(8.3334519073e-3, 4.1665795894e-2));
-  return k.madd(upper, z, pair(1.6666665459e-1, 5.0000001201e-1));
+  const p = k.madd(upper, z, pair(1.6666665459e-1, 5.0000001201e-1));
+  return { bits: bitcast(rounded, "i32"), rest: k.madd(p, z, r) };
 }
 
 /** −|y|, and y less its own maximum, as softmax has it, need no bound above. */
@@ -41,14 +48,10 @@ export function exp(x: Expr): Expr {
   // Clamping with comparisons that fail for NaN lets NaN through; that both are of x keeps compilers from joining them at length.
   const c = select(k.lt(x, low), low, isNonPositive(x) ? x : select(k.gt(x, high), high, x));
   if (f32) {
-    // Added to 1.5·2²³, x·log₂e is rounded to n, and n + 2·127 stands in the lowest bits: two exponents, of half of n each.
-    const rounding = 12582912 + 254;
-    const rounded = k.madd(c, Math.LOG2E, rounding);
-    const bits = bitcast(rounded, "i32");
+    // With n + 2·127 there are two exponents, of half of n each.
+    const { bits, rest } = reduced(c, 254);
     const half = k.shr(bits, 1);
-    const n = k.sub(rounded, rounding);
-    const r = k.madd(n, 2.1219444e-4, k.madd(n, -0.693359375, c));
-    const e = k.add(k.madd(series(r), k.mul(r, r), r), 1);
+    const e = k.add(rest, 1);
     // In two exact steps, so that results reach the denormals and infinity.
     return k.mul(k.mul(e, power(half)), power(k.sub(bits, half)));
   }
@@ -68,14 +71,10 @@ export function exp(x: Expr): Expr {
 export function expm1(x: Expr): Expr {
   if (x.type === "f32") {
     const c = select(k.lt(x, -18), -18, select(k.gt(x, 89), 89, x));
-    // As in exp; here n − 1 + 127 stands in the lowest bits.
-    const rounding = 12582912 + 126;
-    const rounded = k.madd(c, Math.LOG2E, rounding);
-    const half = power(bitcast(rounded, "i32"));
-    const n = k.sub(rounded, rounding);
-    const r = k.madd(n, 2.1219444e-4, k.madd(n, -0.693359375, c));
-    const p = k.madd(k.mul(r, r), series(r), r);
-    const y = k.mul(k.madd(half, p, k.sub(half, 0.5)), 2);
+    // n − 1 + 127 is the exponent of half of 2ⁿ.
+    const { bits, rest } = reduced(c, 126);
+    const half = power(bits);
+    const y = k.mul(k.madd(half, rest, k.sub(half, 0.5)), 2);
     return select(k.lt(k.abs(x), 2 ** -26), x, y);
   }
   const u = exp(x);
